@@ -1,0 +1,59 @@
+"""The only module that knows Jinja2: a template and its variables become text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+# Legal raw in JSON, but a line break or not allowed in YAML: https://yaml.org/spec/1.2.2/#51-character-set
+_NOT_RAW_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def render(template: str, context: Mapping[str, object]) -> str:
+    """The text of `template` ("manifests/etcd.yaml.j2", as it lies below templates/) with these variables.
+
+    A variable the template uses and `context` lacks raises jinja2.UndefinedError: never a silent blank.
+    """
+    return _environment().get_template(template).render(context)
+
+
+def text(name: str) -> str:
+    """A file below templates/ as it is ("scripts/turn.sh"); FileNotFoundError when there is none."""
+    return root().joinpath(name).read_text(encoding="utf-8")
+
+
+def json_value(value: object) -> str:
+    """Any JSON value on one line, as JSON and as YAML the same: whatever it holds, it stays one value.
+
+    Jinja's own tojson turns & < > ' into escapes, for HTML; manifests are for people.
+    """
+    raw = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _NOT_RAW_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", raw)
+
+
+@cache
+def root() -> Traversable:
+    """The directory of the templates: inside the package once installed, beside it in a checkout."""
+    installed = resources.files("bootstrap").joinpath("templates")
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(text),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # what is rendered is YAML and shell, never HTML
+    )
+    environment.filters["json"] = json_value
+    return environment
