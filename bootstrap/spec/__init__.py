@@ -1,0 +1,1 @@
+"""From cluster.yaml to a Cluster."""
