@@ -32,7 +32,8 @@ def text(name: str) -> str:
 def json_value(value: object) -> str:
     """Any JSON value on one line, as JSON and as YAML the same: whatever it holds, it stays one value.
 
-    Jinja's own tojson turns & < > ' into escapes, for HTML; manifests are for people.
+    In templates it is `|tojson`. Jinja's own filter of this name also escapes & < > ' for HTML, and manifests
+    are for people; the templates mean the same under either, so Ansible and others can use them as they are.
     """
     raw = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _NOT_RAW_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", raw)
@@ -53,7 +54,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # what is rendered is YAML and shell, never HTML
+        autoescape=False,  # noqa: S701 (what is rendered is YAML and shell, never HTML)
     )
-    environment.filters["json"] = json_value
+    environment.filters["tojson"] = json_value
     return environment
