@@ -8,7 +8,7 @@ UPSTREAM = "registry.k8s.io"
 
 
 def kubernetes(cluster: Cluster, name: str) -> str:
-    """The image of one of Kubernetes' own programs: "kube-apiserver", "kube-proxy", …"""
+    """The image of one of Kubernetes' own programs ("kube-apiserver", "kube-proxy")."""
     return f"{cluster.image_repository}/{name}:{cluster.kubernetes_version}"
 
 
@@ -18,7 +18,7 @@ def etcd(cluster: Cluster) -> str:
 
 
 def coredns(cluster: Cluster) -> str:
-    """The image of CoreDNS. Upstream it lies one level deeper; mirrors are flat, and kubeadm expects that:
+    """The image of CoreDNS. Upstream it lies one level deeper; mirrors are flat, and kubeadm expects that.
 
     https://github.com/kubernetes/kubernetes/blob/v1.37.2/cmd/kubeadm/app/images/images.go (GetDNSImage)
     """
