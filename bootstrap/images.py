@@ -30,3 +30,15 @@ def coredns(cluster: Cluster) -> str:
 def pause(cluster: Cluster) -> str:
     """The image that holds a pod's namespaces; the runtime pulls it, by its own configuration."""
     return f"{cluster.image_repository}/pause:{cluster.release.pause}"
+
+
+def needed(cluster: Cluster) -> tuple[str, ...]:
+    """Every image a control-plane node needs, as `kubeadm config images list` has them."""
+    control_plane = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    return (
+        *(kubernetes(cluster, name) for name in control_plane),
+        *(() if cluster.proxy.disabled else (kubernetes(cluster, "kube-proxy"),)),
+        *(() if cluster.dns.disabled else (coredns(cluster),)),
+        pause(cluster),
+        etcd(cluster),
+    )

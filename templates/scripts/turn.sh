@@ -1,0 +1,249 @@
+#!/bin/sh
+# Takes one node from what it has to what it should have: numbered moves, each of which may be repeated.
+#
+# It lies in /var/lib/bootstrap/turn beside `moves`, `record.json` (ours, not yet healthy), `settled.json` (ours, healthy)
+# and `back.json` (after a swap back; empty: nothing is ours). The files themselves are staged beside their places.
+# It runs as a transient unit, so that it outlives the connection. Usage: turn.sh begin|go|back|settle
+#
+# moves, tab-separated:
+#   kubelet  restart|leave|keep
+#   stop     PART SECONDS                             a part that changes: SIGTERM, and SIGKILL once the seconds are over
+#   fresh    PATH                                     etcd's data is of no listed member: it goes aside
+#   put      PATH STAGED WAS NEW original|ours        WAS: the fingerprint it replaces, "-" for none
+#   drop     PATH STAGED
+#   leave    COMMAND                                  a kubelet that runs what lies in the manifest directory, and no more
+set -u
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+export LC_ALL PATH
+umask 077
+ours=/var/lib/bootstrap
+turn=$ours/turn
+tab=$(printf '\t')
+
+fail() { # CODE WORDS…: 1 by content, 2 the node moved since the plan, 3 the node's own fault
+	printf '%s\t%s\n' "$1" "$2" | tee "$ours/result" >&2
+	exit "$1"
+}
+
+moves() { # the fields of every move of this kind, one line each
+	sed -n "s/^$1$tab//p" "$turn/moves"
+}
+
+lock() {
+	exec 9>"$ours/lock"
+	flock -w "$1" 9 || fail 3 "another turn is at work on this node"
+}
+
+inits() { # the init processes of a part's containers
+	grep -lsz "^BOOTSTRAP_PART=$1\$" /proc/[0-9]*/environ 2>/dev/null | while IFS= read -r environ; do
+		pid=${environ#/proc/}
+		pid=${pid%/environ}
+		case $(sed -n 's/^NSpid://p' "/proc/$pid/status" 2>/dev/null) in *"${tab}1") printf '%s ' "$pid" ;; esac
+	done
+}
+
+pods() { # processes of pods, by the name every runtime gives their cgroups
+	grep -ls kubepods /proc/[0-9]*/cgroup 2>/dev/null | sed 's#/proc/##; s#/cgroup##' | tr '\n' ' '
+}
+
+end() { # SECONDS PID…: SIGTERM, wait, SIGKILL
+	[ $# -eq 1 ] && return
+	deadline=$(($(date +%s) + $1))
+	shift
+	kill -TERM "$@" 2>/dev/null
+	while kill -0 "$@" 2>/dev/null; do
+		[ "$(date +%s)" -gt "$deadline" ] && kill -KILL "$@" 2>/dev/null
+		sleep 0.05
+	done
+}
+
+write_record() { # FILE: whole or not at all
+	cp "$1" "$ours/record.new" && sync "$ours/record.new" && mv "$ours/record.new" "$ours/record.json"
+}
+
+start_kubelet() {
+	systemctl daemon-reload
+	systemctl enable --quiet kubelet 2>/dev/null
+	systemctl reset-failed kubelet 2>/dev/null
+	systemctl start --no-block kubelet || fail 3 "can't start the kubelet"
+}
+
+begin() { # go|back
+	rm -f "$ours/result"
+	systemctl reset-failed bootstrap-turn.service 2>/dev/null
+	systemd-run --quiet --wait --collect --unit=bootstrap-turn -p RuntimeMaxSec=300 -p KillMode=process \
+		-p ExecStopPost="-/bin/sh $turn/turn.sh ensure" /bin/sh "$turn/turn.sh" "$1" 2>"$ours/unit.log"
+	[ -s "$ours/result" ] || fail 3 "the turn ended without a word: $(tail -n 1 "$ours/unit.log")"
+	IFS=$tab read -r code words <"$ours/result"
+	[ "$code" = 0 ] || printf '%s\n' "$words" >&2
+	exit "$code"
+}
+
+ensure() { # whatever became of the turn: the kubelet comes back
+	[ -f "$turn/kubelet-stopped" ] && systemctl start --no-block kubelet
+	exit 0
+}
+
+check() { # 1: nothing moved since the plan was made
+	paths=$(moves put | cut -f 1)
+	[ -n "$paths" ] || return 0
+	{
+		printf '%s\n' "$paths" | while IFS= read -r path; do [ -f "$path" ] && printf '%s\0' "$path"; done | xargs -0 -r sha256sum
+		echo --
+		printf '%s\n' "$paths" | tr '\n' '\0' | xargs -0 stat -c '%a %u:%g %n' 2>/dev/null
+		echo --
+		moves put
+	} | awk -F "$tab" '
+		/^--$/ { section++; next }
+		section == 0 { sum[substr($0, 67)] = substr($0, 1, 64); next }
+		section == 1 {
+			split($0, word, " ")
+			path = substr($0, length(word[1]) + length(word[2]) + 3)
+			now[path] = sum[path] ":" word[1] (word[2] == "0:0" ? "" : ":" word[2])
+			next
+		}
+		{ is = $1 in now ? now[$1] : "-" }
+		is != $3 && is != $4 { print $1 }' >"$turn/moved"
+	[ -s "$turn/moved" ] && fail 2 "$(head -n 1 "$turn/moved") changed since the plan was made"
+	return 0
+}
+
+keep() { # 2: the former generation, begun once a turn; originals of what was never ours; what the node was like
+	[ -f "$ours/unsettled" ] || {
+		rm -rf "$ours/former"
+		{ mkdir -p "$ours/former/files" && : >"$ours/former/paths"; } || fail 3 "can't write $ours"
+		[ -f "$ours/record.json" ] && cp "$ours/record.json" "$ours/former/"
+		: >"$ours/unsettled"
+	}
+	{ moves put | cut -f 1,2 && moves drop; } |
+		awk -F "$tab" 'FNR == NR && FILENAME != "-" { kept[$1]; next } !($1 in kept)' "$ours/former/paths" - >"$turn/kept"
+	cut -f 1 "$turn/kept" | while IFS= read -r path; do [ -f "$path" ] && printf '%s\n' "$path"; done >"$turn/had"
+	tar -cPf - -T "$turn/had" | tar -xpf - -C "$ours/former/files" 2>/dev/null ||
+		fail 3 "can't keep the former generation in $ours"
+	cat "$turn/kept" >>"$ours/former/paths" || fail 3 "can't write $ours"
+	moves put | awk -F "$tab" '$5 == "original" && $3 != "-" { print $1 }' | while IFS= read -r path; do
+		[ -e "$ours/originals$path" ] && continue
+		mkdir -p "$ours/originals$(dirname "$path")" && cp -p "$path" "$ours/originals$path"
+	done
+	[ -f "$ours/found" ] || {
+		printf 'kubelet %s\n' "$(systemctl is-active kubelet 2>/dev/null)"
+		printf 'enabled %s\n' "$(systemctl is-enabled kubelet 2>/dev/null)"
+		printf 'directory %s\n' "$([ -e /var/lib/kubelet/pods ] && echo used || echo unused)"
+		for name in net/ipv4/ip_forward net/ipv6/conf/all/forwarding; do
+			[ -r "/proc/sys/$name" ] && printf 'sysctl %s %s\n' "$name" "$(cat "/proc/sys/$name")"
+		done
+	} >"$ours/found"
+	write_record "$turn/record.json" || fail 3 "can't write $ours/record.json"
+}
+
+stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one SIGTERM to each container that changes
+	: >"$turn/kubelet-stopped"
+	systemctl stop kubelet
+	moves stop | while IFS=$tab read -r part seconds; do
+		# shellcheck disable=SC2046 # process ids are words
+		end "$seconds" $(inits "$part")
+	done
+	moves fresh | while IFS= read -r path; do
+		[ -d "$path" ] || continue
+		mkdir -p "$ours/former-etcd"
+		mv "$path" "$ours/former-etcd/$(date +%Y%m%dT%H%M%S)" || printf '%s' "$path" >"$turn/stuck"
+	done
+	[ -s "$turn/stuck" ] && fail 3 "can't move $(cat "$turn/stuck") aside"
+	return 0
+}
+
+swap() { # 4: renames only, manifests last, since the moves come in that order
+	moves put | while IFS=$tab read -r path staged _; do
+		[ -e "$staged" ] || continue
+		mv -f "$staged" "$path" || { printf '%s\n' "$path" && break; }
+	done >"$turn/stuck"
+	[ -s "$turn/stuck" ] && fail 3 "can't replace $(cat "$turn/stuck")"
+	moves drop | while IFS=$tab read -r path _; do
+		if [ -e "$ours/originals$path" ]; then mv -f "$ours/originals$path" "$path"; else rm -f "$path"; fi
+	done
+	sync
+}
+
+settings() { # 5: what lies in sysctl.d and modules-load.d holds now, not only after the next boot
+	[ -f /etc/modules-load.d/bootstrap.conf ] && while read -r module; do
+		case $module in '' | '#'*) ;; *) modprobe "$module" 2>/dev/null ;; esac
+	done </etc/modules-load.d/bootstrap.conf
+	[ -f /etc/sysctl.d/99-bootstrap.conf ] && while IFS='= ' read -r name value; do
+		case $name in '' | '#'*) continue ;; esac
+		printf '%s' "$value" >"/proc/sys/$(printf %s "$name" | tr . /)" || printf '%s\n' "$name" >"$turn/stuck"
+	done </etc/sysctl.d/99-bootstrap.conf
+	[ -s "$turn/stuck" ] && fail 3 "can't set $(cat "$turn/stuck")"
+	return 0
+}
+
+empty() { # a kubelet without an API server removes every pod that no file asks for
+	[ -n "$(pods)" ] || return 0
+	systemd-run --quiet --collect --unit=bootstrap-leave /bin/sh -c "exec $(moves leave)" 2>/dev/null
+	deadline=$(($(date +%s) + 90))
+	while [ -n "$(pods)" ] && [ "$(date +%s)" -le $deadline ]; do sleep 0.2; done
+	systemctl stop bootstrap-leave 2>/dev/null
+	# shellcheck disable=SC2046
+	end 5 $(pods)
+}
+
+leave() { # 6, when nothing of ours stays: the node as it was found
+	sed -n 's#^[^ ]* \(/var/lib/kubelet/[^ ]*\) .*#\1#p' /proc/mounts | sort -r | while IFS= read -r mount; do umount "$mount"; done
+	grep -q '^directory unused' "$ours/found" && find /var/lib/kubelet -mindepth 1 -delete 2>/dev/null
+	ip link delete cni0 2>/dev/null
+	rm -rf /var/lib/cni/networks/bootstrap /var/lib/cni/results
+	for family in ip ip6; do nft delete table $family kube-proxy 2>/dev/null; done
+	for family in iptables ip6tables; do
+		command -v $family-save >/dev/null && $family-save 2>/dev/null | grep -q KUBE- &&
+			$family-save 2>/dev/null | grep -v KUBE- | $family-restore
+	done
+	sed -n 's/^sysctl //p' "$ours/found" | while read -r name value; do printf %s "$value" >"/proc/sys/$name"; done
+	sort -r "$ours/directories" 2>/dev/null | while IFS= read -r directory; do rmdir "$directory" 2>/dev/null; done
+	systemctl daemon-reload
+	[ "$(sed -n 's/^enabled //p' "$ours/found")" = disabled ] && systemctl disable --quiet kubelet
+	case $(sed -n 's/^kubelet //p' "$ours/found") in active | activating) systemctl start --no-block kubelet ;; esac
+	for name in former originals found directories record.json unsettled; do rm -rf "${ours:?}/$name"; done
+}
+
+go() {
+	lock 0
+	check
+	keep
+	kubelet=$(moves kubelet)
+	[ "$kubelet" = keep ] || stop
+	swap
+	settings
+	case $kubelet in
+	restart) start_kubelet ;;
+	leave) empty; leave ;;
+	esac
+	rm -f "$turn/kubelet-stopped"
+	printf '0\tdone\n' >"$ours/result"
+}
+
+back() { # the former generation again; etcd's data stays
+	lock 60
+	[ -f "$ours/unsettled" ] || { printf '0\tnothing to swap back\n' >"$ours/result" && exit 0; }
+	[ "$(moves kubelet)" = keep ] || stop
+	while IFS=$tab read -r path staged; do
+		if [ -f "$ours/former/files$path" ]; then
+			cp -p "$ours/former/files$path" "$staged" && mv -f "$staged" "$path"
+		else
+			rm -f "$path"
+		fi
+	done <"$ours/former/paths"
+	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
+	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
+	sync
+	[ -f "$ours/former/record.json" ] || empty
+	[ "$(moves kubelet)" = keep ] || start_kubelet
+	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
+	printf '0\tdone\n' >"$ours/result"
+}
+
+settle() { # the probes have passed
+	lock 60
+	write_record "$turn/settled.json" && rm -f "$ours/unsettled"
+}
+
+"$@"
