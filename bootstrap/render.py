@@ -10,7 +10,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Undefined
 
 # Legal raw in JSON, but a line break or not allowed in YAML: https://yaml.org/spec/1.2.2/#51-character-set
 _NOT_RAW_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -29,14 +29,21 @@ def text(name: str) -> str:
     return root().joinpath(name).read_text(encoding="utf-8")
 
 
-def json_value(value: object) -> str:
-    """Any JSON value on one line, as JSON and as YAML the same: whatever it holds, it stays one value.
+def json_value(value: object, indent: int | None = None) -> str:
+    """Any JSON value, as JSON and as YAML the same: whatever it holds, it stays one value; `indent` spreads it.
 
     In templates it is `|tojson`. Jinja's own filter of this name also escapes & < > ' for HTML, and manifests
     are for people; the templates mean the same under either, so Ansible and others can use them as they are.
     """
-    raw = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    raw = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=_refuse)
     return _NOT_RAW_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", raw)
+
+
+def _refuse(value: object) -> str:
+    """What JSON has no word for; a missing variable says which one it is when it is read."""
+    if isinstance(value, Undefined):
+        return str(value)
+    raise TypeError(f"a template's value can't be a {type(value).__name__}")
 
 
 @cache
