@@ -64,16 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     wanted.add_argument("--nodes", type=int, help="control-plane nodes (1)")
     wanted.add_argument("--workers", type=int, help="worker nodes (0)")
     wanted.add_argument("--version", help="Kubernetes, like v1.37.2")
-    wanted.add_argument(
-        "--containerd", type=int, choices=(1, 2), help="1: Debian's, cgroupfs (default); 2: systemd"
-    )
+    wanted.add_argument("--containerd", type=int, choices=(1, 2), help="1: Debian's, cgroupfs (default); 2: systemd")
     wanted.add_argument("--load-balancer", action="store_true", help="one more node, haproxy: the endpoint")
-    wanted.add_argument(
-        "--also", action="append", default=[], help="one more version whose images nodes start with"
-    )
-    wanted.add_argument(
-        "--dir", type=Path, help="where keys and cluster.yaml go (~/.local/state/bootstrap-lab/NAME)"
-    )
+    wanted.add_argument("--also", action="append", default=[], help="one more version whose images nodes start with")
+    wanted.add_argument("--dir", type=Path, help="where keys and cluster.yaml go (~/.local/state/bootstrap-lab/NAME)")
     made["fresh"].add_argument("nodes", nargs="*", metavar="NODE", help="all when none is named")
     for name in ("ssh", "exec"):
         made[name].add_argument("node", metavar="NODE")
@@ -138,9 +132,7 @@ def _ssh(asked: argparse.Namespace) -> int:
 
 def _exec(asked: argparse.Namespace) -> int:
     node, words = _found(asked.name).node(asked.node), _command(asked.words)
-    terminal = (
-        ("--interactive", "--tty") if sys.stdin.isatty() and sys.stdout.isatty() else ("--interactive",)
-    )
+    terminal = ("--interactive", "--tty") if sys.stdin.isatty() and sys.stdout.isatty() else ("--interactive",)
     argv = [*PODMAN, "exec", *terminal, node.container, *(words or ["bash"])]
     os.execvp(argv[0], argv)
 

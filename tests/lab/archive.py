@@ -16,11 +16,13 @@ Content = Path | bytes | str  # a file copied, a file written, where a symbolic 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image from scratch. `files`: absolute path -> content, all 0755 and root's; `path` is its PATH."""
+    """An image from scratch. `files`: absolute path -> content, all 0755 and root's; `path` is its PATH, and
+    `command` what runs where a pod asks for nothing else."""
 
     tag: str
     files: Mapping[str, Content]
-    entrypoint: tuple[str, ...]
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     path: str = "/usr/local/bin"
 
 
@@ -40,7 +42,11 @@ def write(image: Image, target: Path) -> None:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": list(image.entrypoint), "Env": [f"PATH={image.path}"]},
+        "config": {
+            "Entrypoint": list(image.entrypoint),
+            "Cmd": list(image.command),
+            "Env": [f"PATH={image.path}"],
+        },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
     text = json.dumps(config, sort_keys=True).encode()

@@ -11,9 +11,7 @@ PORT = 6443
 
 def configuration(nodes: Iterable[Node]) -> str:
     """haproxy.cfg with these control-plane nodes behind port 6443."""
-    servers = "".join(
-        f"  server {node.name} {node.address}:{PORT} check check-ssl verify none\n" for node in nodes
-    )
+    servers = "".join(f"  server {node.name} {node.address}:{PORT} check check-ssl verify none\n" for node in nodes)
     return f"""global
   maxconn 4000
 defaults

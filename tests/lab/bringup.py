@@ -56,11 +56,7 @@ def up(
         lab = _with_nodes(_with_network(lab), nodes, workers)
         lab.write()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            broken = [
-                node.name
-                for node, well in zip(lab.nodes, pool.map(revive, lab.nodes), strict=True)
-                if not well
-            ]
+            broken = [node.name for node, well in zip(lab.nodes, pool.map(revive, lab.nodes), strict=True) if not well]
         if broken:
             lab.fresh(*broken)
     return lab
@@ -88,9 +84,7 @@ def revive(node: Node) -> bool:
 def _refuse_unknown(name: str, version: str | None, containerd: int | None, also: tuple[str, ...]) -> None:
     known = [release.kubernetes for release in RELEASES]
     if not NAME.fullmatch(name):
-        raise Problem(
-            f"a lab can't be named {name!r}", next="use up to 30 lower-case letters, digits and hyphens"
-        )
+        raise Problem(f"a lab can't be named {name!r}", next="use up to 30 lower-case letters, digits and hyphens")
     for wanted in (version, *also):
         if wanted is not None and wanted not in known:
             raise Problem(f"the lab can't build Kubernetes {wanted}", next=f"use one of {', '.join(known)}")

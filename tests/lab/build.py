@@ -70,9 +70,7 @@ def etcd(version: str) -> Module:
 
 def coredns(version: str) -> Module:
     """CoreDNS; `version` with the v."""
-    return Module(
-        "coredns", "github.com/coredns/coredns", version, version, {"coredns": "github.com/coredns/coredns"}
-    )
+    return Module("coredns", "github.com/coredns/coredns", version, version, {"coredns": "github.com/coredns/coredns"})
 
 
 def containerd() -> Module:
@@ -132,9 +130,7 @@ def _environment() -> dict[str, str]:
 def _go_mod(compiler: Path, module: Module, here: Path) -> str:
     """A module that builds programs of another one. `go install` refuses what has `replace` lines of
     directories (https://go.dev/ref/mod#go-install); here they become the modules they are published as."""
-    fetched = json.loads(
-        run([compiler, "mod", "download", "-json", f"{module.path}@{module.version}"], cwd=here)
-    )
+    fetched = json.loads(run([compiler, "mod", "download", "-json", f"{module.path}@{module.version}"], cwd=here))
     upstream = json.loads(run([compiler, "mod", "edit", "-json", fetched["GoMod"]], cwd=here))
     lines = ["module lab.invalid/programs", f"go {upstream['Go']}"]
     lines += [f"godebug {it['Key']}={it['Value']}" for it in upstream.get("Godebug") or ()]

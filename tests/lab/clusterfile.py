@@ -13,9 +13,7 @@ from tests.lab.node import Node
 DRIVERS = {1: "cgroupfs", 2: "systemd"}  # containerd's major version -> the cgroup driver it is set up with
 
 
-def text(
-    name: str, version: str, nodes: Iterable[Node], *, identity: Path, containerd: int, endpoint: str = ""
-) -> str:
+def text(name: str, version: str, nodes: Iterable[Node], *, identity: Path, containerd: int, endpoint: str = "") -> str:
     """cluster.yaml for these nodes, with their host keys pinned; `endpoint` ("10.77.0.10:6443") where there is one."""
     tree: dict[str, Any] = {
         "apiVersion": "bootstrap/v1",

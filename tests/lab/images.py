@@ -112,9 +112,7 @@ def _kubernetes(version: str, kubernetes: Path, etcd: Path, coredns: Path) -> It
         yield Image(f"{REGISTRY}/{name}:{version}", {f"/usr/local/bin/{name}": kubernetes / name}, (name,))
     tools = {f"/usr/local/bin/{name}": etcd / name for name in ("etcd", "etcdctl", "etcdutl")}
     yield Image(f"{REGISTRY}/etcd:{known.etcd}-0", tools, ("etcd",))
-    yield Image(
-        f"{REGISTRY}/coredns/coredns:{known.coredns}", {"/coredns": coredns / "coredns"}, ("/coredns",)
-    )
+    yield Image(f"{REGISTRY}/coredns/coredns:{known.coredns}", {"/coredns": coredns / "coredns"}, ("/coredns",))
 
 
 def _debian(version: str, kubernetes: Path, debian: Path) -> Iterable[Image]:
@@ -126,17 +124,13 @@ def _debian(version: str, kubernetes: Path, debian: Path) -> Iterable[Image]:
     yield Image(f"{REGISTRY}/kube-proxy:{version}", proxy, ("kube-proxy",), path=places)
     applets: dict[str, Content] = {f"/bin/{applet}": "busybox" for applet in APPLETS}
     busybox = {"/bin/busybox": debian / "usr/bin/busybox"}
-    readable: dict[str, Content] = {
-        "/etc/passwd": b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
-    }
-    yield Image(TOOLBOX, {**busybox, **applets, **readable}, ("/bin/sh",), path="/bin")
+    readable: dict[str, Content] = {"/etc/passwd": b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"}
+    yield Image(TOOLBOX, {**busybox, **applets, **readable}, command=("/bin/sh",), path="/bin")
 
 
 def _firewall(debian: Path) -> dict[str, Content]:
     """nft, iptables and all they load, at Debian's own paths."""
-    extensions = sorted(
-        f"/{file.relative_to(debian)}" for file in debian.glob(f"{LIBRARIES[1:]}/xtables/*.so")
-    )
+    extensions = sorted(f"/{file.relative_to(debian)}" for file in debian.glob(f"{LIBRARIES[1:]}/xtables/*.so"))
     programs = (
         "/usr/sbin/nft",
         "/usr/sbin/xtables-nft-multi",

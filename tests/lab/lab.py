@@ -126,9 +126,7 @@ class Lab:
         create(Machine(node.container, image, node.name, node.container, labels, network=place))
         provision(node, self.nodes)
         if node.role == "load-balancer":
-            provision_balancer(
-                node, balancer.configuration(it for it in self.nodes if it.role == "control-plane")
-            )
+            provision_balancer(node, balancer.configuration(it for it in self.nodes if it.role == "control-plane"))
         node.start()
 
 

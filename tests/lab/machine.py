@@ -38,7 +38,10 @@ def create(machine: Machine) -> None:
     limits = {"nofile": _most(resource.RLIMIT_NOFILE, 20000), "nproc": _most(resource.RLIMIT_NPROC, 30000)}
     podman(
         *("create", "--name", machine.container, "--hostname", machine.hostname, "--no-hosts"),
-        *("--privileged", "--systemd=always", "--cgroupns=private", *place),
+        *("--privileged", "--cgroupns=private", "--env", "container=podman", *place),
+        # podman's own systemd mode would mount this machine's whole systemd hierarchy into every node: their
+        # units would share cgroups, and one node's clean-up would take another's away.
+        "--systemd=false",
         *(word for limit, most in limits.items() for word in ("--ulimit", f"{limit}={most}")),
         *(word for name, value in machine.labels.items() for word in ("--label", f"{name}={value}")),
         *(word for source, target in machine.mounts for word in ("--volume", f"{source}:{target}:ro")),

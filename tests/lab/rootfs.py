@@ -89,9 +89,7 @@ def node_image(version: str, *, containerd_major: int) -> str:
     return image
 
 
-def _assemble(
-    image: str, base: str, binaries: dict[str, Path], texts: dict[str, str | PurePosixPath]
-) -> None:
+def _assemble(image: str, base: str, binaries: dict[str, Path], texts: dict[str, str | PurePosixPath]) -> None:
     """Build the image from a directory laid out as the node is; binaries are linked, not copied, into it."""
     context = cache.root() / f".{image.rpartition('/')[2]}.context"
     shutil.rmtree(context, ignore_errors=True)

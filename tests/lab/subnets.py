@@ -29,20 +29,14 @@ def free(taken: Iterable[IPv4Network]) -> IPv4Network:
 def taken() -> list[IPv4Network]:
     """Subnets of podman's networks and of this machine's routes."""
     used = [subnet["subnet"] for network in networks() for subnet in network.get("subnets") or ()]
-    used += [
-        route["dst"] for route in json.loads(run(["ip", "-json", "-4", "route"])) if route["dst"] != "default"
-    ]
+    used += [route["dst"] for route in json.loads(run(["ip", "-json", "-4", "route"])) if route["dst"] != "default"]
     return [ipaddress.IPv4Network(subnet) for subnet in used if fnmatch.fnmatch(subnet, "*.*.*.*")]
 
 
-def addresses(
-    subnet: IPv4Network, *, control_plane: int, workers: int, load_balancer: bool
-) -> dict[str, str]:
+def addresses(subnet: IPv4Network, *, control_plane: int, workers: int, load_balancer: bool) -> dict[str, str]:
     """Node name -> address; a node keeps its own when others come."""
     if control_plane > MOST_CONTROL_PLANE or workers > MOST_WORKERS:
-        raise Problem(
-            f"a lab has at most {MOST_CONTROL_PLANE} control-plane nodes and {MOST_WORKERS} workers"
-        )
+        raise Problem(f"a lab has at most {MOST_CONTROL_PLANE} control-plane nodes and {MOST_WORKERS} workers")
     named = {f"cp{number}": CONTROL_PLANE + number for number in range(1, control_plane + 1)}
     named |= {f"w{number}": WORKER + number for number in range(1, workers + 1)}
     named |= {"lb": BALANCER} if load_balancer else {}

@@ -53,6 +53,12 @@ EnvironmentFile=-/etc/default/kubelet
 ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 """
+# The kernel's messages are the machine's, and as many again in each node's journal.
+JOURNALD = """\
+[Journal]
+ReadKMsg=no
+Storage=volatile
+"""
 CONTAINERD_1 = """\
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -88,6 +94,7 @@ def files(release: Release, *, containerd: int) -> dict[str, str | PurePosixPath
     configuration = {1: CONTAINERD_1, 2: CONTAINERD_2}[containerd]
     return {
         "/etc/containerd/config.toml": configuration.format(pause=release.pause),
+        "/etc/systemd/journald.conf.d/lab.conf": JOURNALD,
         "/usr/lib/systemd/system/kubelet.service": KUBELET_SERVICE,
         KUBELET_DROPIN: KUBEADM_CONF,
         f"{units}/multi-user.target.wants/kubelet.service": LINK("/usr/lib/systemd/system/kubelet.service"),
