@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from bootstrap.errors import Problem
@@ -11,8 +12,9 @@ from bootstrap.versions import DEFAULT, RELEASES
 from tests.lab import cache, subnets
 from tests.lab.lab import AT_ONCE, NAME, Lab, default_directory, find
 from tests.lab.node import Node
-from tests.lab.podman import FOLDER, LABEL, exists, podman
+from tests.lab.podman import FOLDER, LABEL, exists, inspect, podman
 from tests.lab.progress import say
+from tests.lab.provision import introduce
 from tests.lab.toolchain import install_packages, require_root
 
 
@@ -33,9 +35,9 @@ def up(
     containerd (1). `also`: further Kubernetes versions whose images the nodes start with. `directory`: where keys
     and cluster.yaml go, `~/.local/state/bootstrap-lab/<name>` by default.
     """
+    _refuse_unknown(name, version, containerd, also)
     require_root()
     install_packages()
-    _refuse_unknown(name, version, containerd, also)
     with cache.locked(f"lab-{name}"):
         lab = find(name)
         if lab:
@@ -53,12 +55,17 @@ def up(
                 subnets.RANGE,
                 {"lb": ""} if load_balancer else {},
             )
+        had = set(lab.addresses)
         lab = _with_nodes(_with_network(lab), nodes, workers)
-        lab.write()
+        grown = set(lab.addresses) - had
+        lab.write(cluster=bool(grown))
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            broken = [node.name for node, well in zip(lab.nodes, pool.map(revive, lab.nodes), strict=True) if not well]
-        if broken:
-            lab.fresh(*broken)
+            well = {node.name for node, is_well in zip(lab.nodes, pool.map(revive, lab.nodes), strict=True) if is_well}
+            if grown:
+                well.discard("lb")  # its configuration names the control-plane nodes
+                list(pool.map(lambda name: introduce(lab.node(name), lab.nodes), well))
+        if well != set(lab.addresses):
+            lab.fresh(*(name for name in lab.addresses if name not in well))
     return lab
 
 
@@ -129,7 +136,8 @@ def _with_nodes(lab: Lab, nodes: int | None, workers: int | None) -> Lab:
 def _with_network(lab: Lab) -> Lab:
     """The lab with a network: the one podman has, else its old subnet, else the lowest that is free."""
     if exists("network", lab.network):
-        return lab
+        (used,) = inspect("network", lab.network)["subnets"]
+        return dataclasses.replace(lab, subnet=IPv4Network(used["subnet"]))
     with cache.locked("subnets"):
         subnet = lab.subnet
         taken = subnets.taken()

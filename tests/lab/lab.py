@@ -83,20 +83,11 @@ class Lab:
         """Remove the lab: containers, volumes, network, directory."""
         down(self.name)
 
-    def write(self) -> None:
-        """Write the directory: keys, known_hosts, ssh_config, cluster.yaml, lab.json."""
+    def write(self, *, cluster: bool) -> None:
+        """Write the directory: keys, known_hosts, ssh_config, lab.json; and cluster.yaml, which people edit, where
+        there is none or `cluster` says so."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         keys.key(self.identity, f"lab {self.name}")
-        members = [node for node in self.nodes if node.role != "load-balancer"]
-        endpoint = f"{self.addresses['lb']}:{balancer.PORT}" if "lb" in self.addresses else ""
-        cluster = clusterfile.text(
-            self.name,
-            self.version,
-            members,
-            identity=self.identity,
-            containerd=self.containerd,
-            endpoint=endpoint,
-        )
         kept = {
             "name": self.name,
             "version": self.version,
@@ -105,15 +96,23 @@ class Lab:
             "subnet": str(self.subnet),
             "addresses": self.addresses,
         }
-        for name, text in (
-            ("known_hosts", keys.known_hosts(self.nodes)),
-            ("ssh_config", keys.ssh_config(self.directory, self.nodes)),
-            ("cluster.yaml", cluster),
-            ("lab.json", json.dumps(kept, indent=2) + "\n"),
-        ):
-            making = self.directory / f".{name}.making"
-            making.write_text(text)
-            making.rename(self.directory / name)
+        self._put("known_hosts", keys.known_hosts(self.nodes))
+        self._put("ssh_config", keys.ssh_config(self.directory, self.nodes))
+        if cluster or not self.cluster_file.exists():
+            self._put(self.cluster_file.name, self._cluster())
+        self._put("lab.json", json.dumps(kept, indent=2) + "\n")
+
+    def _cluster(self) -> str:
+        members = [node for node in self.nodes if node.role != "load-balancer"]
+        endpoint = f"{self.addresses['lb']}:{balancer.PORT}" if "lb" in self.addresses else ""
+        return clusterfile.text(
+            self.name, self.version, members, identity=self.identity, containerd=self.containerd, endpoint=endpoint
+        )
+
+    def _put(self, name: str, text: str) -> None:
+        making = self.directory / f".{name}.making"
+        making.write_text(text)
+        making.rename(self.directory / name)
 
     def _anew(self, node: Node, image: str, var: Path) -> None:
         labels = {LABEL: self.name, FOLDER: str(self.directory)}

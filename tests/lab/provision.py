@@ -37,6 +37,11 @@ def hosts(nodes: Iterable[Node]) -> str:
     return "127.0.0.1 localhost\n::1 localhost\n" + "".join(f"{node.address} {node.name}\n" for node in nodes)
 
 
+def introduce(node: Node, nodes: Iterable[Node]) -> None:
+    """Tell a node that runs the names of nodes that came after it."""
+    node.exec("tee", "/etc/hosts", stdin=hosts(nodes))
+
+
 def provision_balancer(node: Node, configuration: str) -> None:
     """Turn a created node into the load balancer: haproxy instead of containerd and the kubelet."""
     with mounted(node.container) as root:

@@ -17,6 +17,8 @@ from tests.lab.progress import step
 GO = (1, 26)  # what Kubernetes 1.37 and etcd 3.7 ask for in their go.mod
 ROOM = 15  # GiB: sources and compiled packages 6, binaries and images 3 for each version, nodes
 PACKAGES = {  # Debian package -> a file it brings
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "iproute2": "/usr/bin/ip",
     "mmdebstrap": "/usr/bin/mmdebstrap",
     "podman": "/usr/bin/podman",
     "netavark": "/usr/lib/podman/netavark",
@@ -62,13 +64,13 @@ def install_packages() -> None:
         )
 
 
-def require_room(place: Path) -> None:
+def require_room(place: Path, gigabytes: int = ROOM) -> None:
     """A Problem when the file system of `place` has less free space than a build from nothing takes."""
     place.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(place).free / 2**30
-    if free < ROOM:
+    if free < gigabytes:
         raise Problem(
-            f"{free:.0f} GiB free in {place}, and building the lab takes {ROOM}",
+            f"{free:.0f} GiB free in {place}, and building the lab takes {gigabytes}",
             next="free some space, or set XDG_CACHE_HOME to a directory on a larger disk",
         )
 

@@ -1,0 +1,97 @@
+"""Fixtures: labs of real nodes, gone when the test is over."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.lab import Lab, down, names, up
+
+LABS = {"lab", "new_lab", "fresh_node"}  # fixtures that need real nodes
+
+
+class NewLab(Protocol):
+    """Makes a lab that is removed after the test; arguments as of `tests.lab.up`."""
+
+    def __call__(
+        self,
+        *,
+        nodes: int = 1,
+        workers: int = 0,
+        version: str | None = None,
+        containerd: int | None = None,
+        load_balancer: bool = False,
+        also: tuple[str, ...] = (),
+        directory: Path | None = None,
+    ) -> Lab: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for real nodes, so that `-m "not lab"` leaves it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and LABS.intersection(item.fixturenames):
+            item.add_marker("lab")
+
+
+@pytest.fixture(scope="session")
+def lab_names() -> Iterator[Iterator[str]]:
+    """Names for this session's labs; what sessions that were killed left behind is removed first."""
+    for name in names():
+        owner = re.match(r"test-(\d+)", name)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            down(name)
+    yield (f"test-{os.getpid()}-{number}" for number in itertools.count(1))
+
+
+@pytest.fixture
+def new_lab(lab_names: Iterator[str]) -> Iterator[NewLab]:
+    """Makes labs of any shape, each with its own nodes, network and cluster.yaml."""
+    made: list[Lab] = []
+
+    def make(
+        *,
+        nodes: int = 1,
+        workers: int = 0,
+        version: str | None = None,
+        containerd: int | None = None,
+        load_balancer: bool = False,
+        also: tuple[str, ...] = (),
+        directory: Path | None = None,
+    ) -> Lab:
+        made.append(
+            up(
+                next(lab_names),
+                nodes=nodes,
+                workers=workers,
+                version=version,
+                containerd=containerd,
+                load_balancer=load_balancer,
+                also=also,
+                directory=directory,
+            )
+        )
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.down()
+
+
+@pytest.fixture
+def fresh_node(new_lab: NewLab) -> Lab:
+    """A lab of one pristine control-plane node, cp1, for this test alone."""
+    return new_lab()
+
+
+@pytest.fixture(scope="session")
+def lab(lab_names: Iterator[str]) -> Iterator[Lab]:
+    """A lab of one control-plane node for the whole session: `lab.fresh()` makes it pristine again."""
+    made = up(next(lab_names), nodes=1)
+    yield made
+    made.down()
