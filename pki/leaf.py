@@ -114,9 +114,7 @@ def subject(common_name: str, organization: str = "") -> x509.Name:
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
 
 
-def key_usage(
-    *, signature: bool = False, encipherment: bool = False, authority: bool = False
-) -> x509.KeyUsage:
+def key_usage(*, signature: bool = False, encipherment: bool = False, authority: bool = False) -> x509.KeyUsage:
     """The key usage with these bits; `authority`: signs certificates and revocation lists."""
     return x509.KeyUsage(
         digital_signature=signature,

@@ -1,0 +1,10 @@
+"""Every certificate, key and kubeconfig of a cluster: the rows, who makes them, and where they go.
+
+The workstation keeps them in a store, any mapping of relative names to bytes: `pki/…` holds the authorities and
+what nodes share, `nodes/<node>/…` what is each node's own, `operator/…` what this tool shows of itself.
+"""
+
+from bootstrap.credentials.delivery import Identity, api_identity, etcd_identity, files, uid
+from bootstrap.credentials.issuing import issue
+
+__all__ = ["Identity", "api_identity", "etcd_identity", "files", "issue", "uid"]
