@@ -48,9 +48,7 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
     paths = {file.path for file in files}
     put = tuple((facts.seen.get(f.path), f) for f in files if facts.seen.get(f.path) != f.fingerprint)
     drop = tuple(sorted((facts.record.files.keys() & facts.seen.keys()) - paths))
-    restart = tuple(
-        sorted(p for p in runs.keys() | facts.running.keys() if runs.get(p) != facts.running.get(p))
-    )
+    restart = tuple(sorted(p for p in runs.keys() | facts.running.keys() if runs.get(p) != facts.running.get(p)))
     votes = stays and node in world.voters
     listed = (world.members or {}).get(node)
     stale = not votes or (bool(world.members) and (listed is None or listed.id != facts.etcd))
@@ -66,6 +64,8 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
             files={file.path: file.fingerprint for file in files},
             runs=runs,
             pods=world.pods,
+            manifests=facts.machine.manifests,
+            kubelet_flags=facts.machine.kubelet_flags,
             birth=replace(born(world, node), answered=True) if votes else None,
         )
     return Turn(node, put, drop, restart, fresh, record)

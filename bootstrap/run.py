@@ -19,9 +19,7 @@ class Failure:
     """Why a node did not get through its step."""
 
     why: str
-    content: (
-        bool  # by what the turn brought, or nobody can tell; else by the node's own fault (disk, link, …)
-    )
+    content: bool  # by what the turn brought, or nobody can tell; else by the node's own fault (disk, link, …)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,25 +49,31 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)  # path -> fingerprint
     runs: Mapping[str, str] = field(default_factory=dict)  # part -> generation
     pods: Mapping[str, str] = field(default_factory=dict)  # node -> pod CIDR, of every node
+    manifests: str = ""  # the manifest directory, as its kubelet had it when we came
+    kubelet_flags: tuple[str, ...] = ()  # of its unit, which we keep
     birth: Birth | None = None
     settled: bool = True  # False from a turn's first byte until its probes have passed
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a node is, as far as its files depend on it."""
+    """What a node is, apart from what we made of it."""
 
     manifests: str = "/etc/kubernetes/manifests"  # where its kubelet looks for static pods
     kubelet: str = "/usr/bin/kubelet"
-    kubelet_version: str = ""
-    kubelet_flags: tuple[str, ...] = ()  # of its unit, which we keep
+    kubelet_state: str = ""  # "running", else its unit's LoadState: "loaded", "not-found", …
+    kubelet_flags: tuple[str, ...] = ()  # of its unit, those that we do not set
     runtime: str = "unix:///var/run/containerd/containerd.sock"
     resolved: bool = False  # systemd-resolved serves its /etc/resolv.conf
     ca_directories: tuple[str, ...] = ()  # those of kubeadm's list that it has
     hostname: str = ""
     clock: float = 0.0  # seconds since 1970, when it was asked
     free: int = 0  # bytes, where etcd's data goes
-    ports: Mapping[int, str] = field(default_factory=dict)  # port that something listens on -> who
+    ports: frozenset[int] = frozenset()  # that something listens on
+    systemd: str = ""
+    user: int = 0  # the id the script ran with
+    odd: tuple[str, ...] = ()  # names in the manifest directory that are no plain files
+    unset: tuple[str, ...] = ()  # settings of our sysctl file that do not hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,7 @@ def stamped(files: Iterable[File]) -> tuple[tuple[File, ...], dict[str, str]]:
 
 def node_key(node: str) -> str:
     """The key of a Node object."""
-    return f"v1/Node//{node}"
+    return f"|Node||{node}"
 
 
 def about(step: Step) -> frozenset[str]:
@@ -292,10 +298,7 @@ def turned(world: World, turn: Turn) -> World:
     if birth and founding(world):
         known = {name: facts[name].etcd if name in facts else "" for name in birth.names}
         where = dict(birth.members)
-        members = {
-            n: Listed(known[n] or n, votes=True, started=bool(known[n]), address=where[n])
-            for n in birth.names
-        }
+        members = {n: Listed(known[n] or n, votes=True, started=bool(known[n]), address=where[n]) for n in birth.names}
         things = {}
     etcd = "" if turn.fresh else was.etcd
     if members and birth:
@@ -303,9 +306,7 @@ def turned(world: World, turn: Turn) -> World:
         members = {**members, node: replace(members[node], started=True)}
     seen = {path: fp for path, fp in was.seen.items() if path not in turn.drop}
     seen |= {file.path: file.fingerprint for _, file in turn.put}
-    facts[node] = replace(
-        was, record=turn.record, seen=seen, running=turn.record.runs, healthy=True, etcd=etcd
-    )
+    facts[node] = replace(was, record=turn.record, seen=seen, running=turn.record.runs, healthy=True, etcd=etcd)
     if things is not None and "kubelet" in turn.record.runs and node not in nodes:
         nodes = {**nodes, node: False}
     if was.record.birth and not any(f.record.birth for f in facts.values()):

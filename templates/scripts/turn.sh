@@ -9,8 +9,10 @@
 #   kubelet  restart|leave|keep
 #   stop     PART SECONDS                             a part that changes: SIGTERM, and SIGKILL once the seconds are over
 #   fresh    PATH                                     etcd's data is of no listed member: it goes aside
+#   data     PATH                                     etcd's directory exists, root's alone
 #   put      PATH STAGED WAS NEW original|ours        WAS: the fingerprint it replaces, "-" for none
 #   drop     PATH STAGED
+#   bare     yes                                      nothing was ours before: a swap back empties the node
 #   leave    COMMAND                                  a kubelet that runs what lies in the manifest directory, and no more
 set -u
 LC_ALL=C
@@ -138,6 +140,7 @@ keep() { # 2: the former generation, begun once a turn; originals of what was ne
 }
 
 stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one SIGTERM to each container that changes
+	rm -f "$turn/stuck"
 	: >"$turn/kubelet-stopped"
 	systemctl stop kubelet
 	moves stop | while IFS=$tab read -r part seconds; do
@@ -150,7 +153,7 @@ stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one
 		mv "$path" "$ours/former-etcd/$(date +%Y%m%dT%H%M%S)" || printf '%s' "$path" >"$turn/stuck"
 	done
 	[ -s "$turn/stuck" ] && fail 3 "can't move $(cat "$turn/stuck") aside"
-	return 0
+	moves data | while IFS= read -r path; do mkdir -p "$path" && chmod 700 "$path"; done
 }
 
 swap() { # 4: renames only, manifests last, since the moves come in that order
@@ -235,7 +238,7 @@ back() { # the former generation again; etcd's data stays
 	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
 	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
 	sync
-	[ -f "$ours/former/record.json" ] || empty
+	[ -n "$(moves bare)" ] && empty
 	[ "$(moves kubelet)" = keep ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
 	printf '0\tdone\n' >"$ours/result"

@@ -1,0 +1,97 @@
+"""A Turn as one tar archive: the script, its moves, its records, and every file beside its place."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from bootstrap import facts, paths, render
+from bootstrap.world import Facts, File, Record, Turn
+
+STAGE = f"{paths.OURS}/turn"
+ORDER = ("kube-controller-manager", "kube-apiserver", "etcd")  # they stop in this order, schedulers before them
+DEADLINE = 25  # seconds from SIGTERM to SIGKILL; a little more than the API server's own grace on one node
+KUBELETS_OWN = frozenset({"kubelet", "kube-apiserver", "etcd"})  # what makes a turn stop the kubelet
+
+
+def staged(path: str, manifests: str) -> str:
+    """Where a file waits for its rename: on the same file system, but never in the manifest directory."""
+    place = PurePosixPath(path)
+    if str(place.parent) == manifests:  # named apart: a scheduler's configuration is named like its manifest
+        return str(place.parent.parent / f".bootstrap-{place.parent.name}-{place.name}~")
+    return str(place.parent / f".bootstrap-{place.name}~")
+
+
+def directories(turn: Turn) -> tuple[str, ...]:
+    """Every directory the turn's files lie in, parents first; what of it the node lacks is ours to remove again."""
+    found = {str(parent) for _, file in turn.put for parent in PurePosixPath(file.path).parents}
+    return tuple(sorted(found - {"/", "/etc", "/var", "/var/lib"}))
+
+
+def moves(turn: Turn, was: Facts, etcd: str, leave: str) -> Iterator[tuple[str, ...]]:
+    """What the script does, in its order; `leave` is the command of a kubelet without an API server."""
+    manifests = was.machine.manifests
+    if turn.leaves:
+        yield "kubelet", "leave"
+    else:
+        yield "kubelet", "restart" if KUBELETS_OWN & set(turn.restart) or not was.record.settled else "keep"
+    stopping = set(turn.restart) - {"kubelet", "host"}  # those that do not run yet too: a swap back stops them
+    last = {part: place for place, part in enumerate(ORDER)}
+    for part in sorted(stopping, key=lambda part: (last.get(part, -1), part)):
+        yield "stop", part, str(DEADLINE)
+    if turn.fresh:
+        yield "fresh", etcd
+    if turn.record.birth:
+        yield "data", etcd
+    for replaced, file in sorted(turn.put, key=lambda put: (in_directory(put[1].path, manifests), put[1].path)):
+        whose = "ours" if file.path in was.record.files else "original"
+        yield "put", file.path, staged(file.path, manifests), replaced or "-", file.fingerprint, whose
+    for path in turn.drop:
+        yield "drop", path, staged(path, manifests)
+    if not was.record.files:
+        yield "bare", "yes"
+    yield "leave", leave
+
+
+def in_directory(path: str, directory: str) -> bool:
+    """Whether a file lies in this very directory."""
+    return str(PurePosixPath(path).parent) == directory
+
+
+def records(turn: Turn, was: Record) -> tuple[bytes, bytes, bytes]:
+    """The record before the first rename, once healthy, and after a swap back (b"": nothing is ours)."""
+    answered = bool(was.birth and was.birth.answered)
+    birth = turn.record.birth and replace(turn.record.birth, answered=answered)
+    both = {**was.files, **turn.record.files}
+    during = replace(turn.record, files=both, birth=birth or was.birth, settled=False)
+    back = was
+    if birth and not was.birth:
+        back = replace(turn.record, files=was.files, runs=was.runs, birth=birth, settled=False)
+    mine = bool(back.files or back.birth)
+    return facts.to_json(during), facts.to_json(turn.record), facts.to_json(back) if mine else b""
+
+
+def pack(turn: Turn, was: Facts, etcd: str, leave: File) -> bytes:
+    """The tar, same input same bytes; `leave` is the configuration of the kubelet that empties a node."""
+    during, settled, back = records(turn, was.record)
+    command = f"{was.machine.kubelet} --config={STAGE}/{leave.path} " + " ".join(was.machine.kubelet_flags)
+    lines = ("\t".join(move) for move in moves(turn, was, etcd, command.strip()))
+    members = [
+        File(f"{STAGE}/moves", ("\n".join(lines) + "\n").encode()),
+        File(f"{STAGE}/turn.sh", render.text("scripts/turn.sh").encode()),
+        File(f"{STAGE}/record.json", during),
+        File(f"{STAGE}/settled.json", settled),
+        File(f"{STAGE}/back.json", back),
+        replace(leave, path=f"{STAGE}/{leave.path}"),
+    ]
+    members += [replace(file, path=staged(file.path, was.machine.manifests)) for _, file in turn.put]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for file in members:
+            entry = tarfile.TarInfo(file.path.lstrip("/"))
+            entry.size, entry.mode, entry.mtime = len(file.content), file.mode, 0
+            tar.addfile(entry, io.BytesIO(file.content))
+    return buffer.getvalue()

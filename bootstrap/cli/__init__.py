@@ -1,0 +1,105 @@
+"""The command line: a lazy group, one module per command; only this package prints or exits."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from bootstrap.errors import Code, Problem
+
+# name -> (module, what it does); nothing of a command is imported before it is called
+COMMANDS = {
+    "init": ("init", "Found a cluster, or bring up what is down of it."),
+    "plan": ("plan", "Show what apply would change, and change nothing."),
+    "apply": ("apply", "Make the cluster what cluster.yaml says."),
+    "status": ("status", "Show nodes, components and etcd as they are now."),
+    "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
+    "render": ("render", "Write every node's files to a directory; needs no node."),
+    "reset": ("reset", "Take everything of ours off the nodes again."),
+    "config": ("config", "Example, check and schema of cluster.yaml."),
+    "version": ("version", "Print the versions of bootstrap and what it installs."),
+}
+
+EPILOG = """\b
+Exit codes:
+  0  done, or nothing to do            5  can't reach or authenticate
+  1  failed                            6  locked, or state older than the nodes
+  2  there are changes                 7  preflight refused
+  3  cluster.yaml is wrong            64  usage
+  4  some nodes failed               130  interrupted
+
+\b
+Examples:
+  bootstrap config example > cluster.yaml
+  bootstrap init
+  bootstrap kubeconfig > ~/.kube/config
+"""
+
+
+class Lazy(click.Group):
+    """A group that imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"bootstrap.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the nearest name when there is none of this one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table: no command is imported to print one line of it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+def cli() -> None:
+    """Bring up a Kubernetes control plane of static pods over SSH, from one cluster.yaml.
+
+    It needs nothing on the nodes but sshd, a container runtime and a kubelet.
+    """
+
+
+def main() -> None:
+    """The entry point: every way a command can end, as an exit code."""
+    try:
+        status = cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        status = end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: run the same command again, it goes on where this one ended", err=True)
+        status = Code.INTERRUPTED
+    except click.UsageError as error:
+        error.show()
+        status = Code.USAGE
+    except click.ClickException as error:
+        error.show()
+        status = Code.FAILED
+    except Problem as problem:
+        from bootstrap.cli.output import complain
+
+        complain(problem)
+        status = problem.code
+    except BrokenPipeError:
+        status = Code.FAILED
+    sys.exit(status or 0)

@@ -1,0 +1,37 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+file = click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("cluster.yaml"),
+    envvar="BOOTSTRAP_FILE",
+    show_default=True,
+    show_envvar=True,
+    help="The cluster's description.",
+)
+yes = click.option("-y", "--yes", is_flag=True, envvar="BOOTSTRAP_YES", help="Do not ask.")
+timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=240.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a node may take to get healthy.",
+)
+output = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    show_default=True,
+    help="How to print the result.",
+)

@@ -1,0 +1,26 @@
+"""`bootstrap render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bootstrap.cli import options
+
+
+@click.command(epilog="\b\nExamples:\n  bootstrap render -o out\n  find out -type f")
+@options.file
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to."
+)
+def command(path: Path, target: Path) -> None:
+    """Write every node's files, and the API's objects, to a directory; needs no node.
+
+    The tree mirrors each node's disk: OUT/nodes/<node>/etc/kubernetes/…, and OUT/objects.yaml. Credentials are those of
+    the state directory, else throw-away ones, and then the file THROW-AWAY says so. The state directory is not written.
+    """
+    from bootstrap import rendered
+
+    count, throw_away = rendered.write(path, target)
+    click.echo(f"{count} files in {target}" + (", with throw-away credentials" if throw_away else ""))

@@ -1,0 +1,68 @@
+"""The only module that speaks to etcd: members and health, by its JSON gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bootstrap.world import Listed
+
+
+class Etcd:
+    """One member, through its node."""
+
+    def __init__(self, client: httpx2.Client) -> None:
+        """The client knows where it is and who we are."""
+        self._client = client
+
+    def members(self, nodes: Mapping[str, str]) -> dict[str, Listed]:
+        """The list, by node: looked up by peer address in `nodes` (node -> address), else by the member's own name.
+
+        httpx2.HTTPError when it can't be asked, which includes a lost quorum: the list is read through it.
+        """
+        names = {address: node for node, address in nodes.items()}
+        found = {}
+        for member in self._ask("cluster/member/list", {"linearizable": True})["members"]:
+            address = urlsplit(member["peerURLs"][0]).hostname or ""
+            name = names.get(address) or member.get("name") or f"member {member['ID']}"
+            found[name] = Listed(
+                id=member["ID"],
+                votes=not member.get("isLearner", False),
+                started=bool(member.get("clientURLs")),
+                address=address,
+            )
+        return found
+
+    def alarms(self) -> tuple[str, ...]:
+        """What etcd complains of: NOSPACE, CORRUPT."""
+        found = self._ask("maintenance/alarm", {"action": "GET"}).get("alarms", ())
+        return tuple(alarm["alarm"] for alarm in found)
+
+    def add_learner(self, address: str) -> None:
+        """A member that does not vote yet; adding one that is listed changes nothing."""
+        url = peer_url(address)
+        if all(url not in member["peerURLs"] for member in self._ask("cluster/member/list", {})["members"]):
+            self._ask("cluster/member/add", {"peerURLs": [url], "isLearner": True})
+
+    def promote(self, member: str) -> None:
+        """A learner that has caught up votes from now on."""
+        self._ask("cluster/member/promote", {"ID": member})
+
+    def remove(self, member: str) -> None:
+        """Out of the list."""
+        self._ask("cluster/member/remove", {"ID": member})
+
+    def _ask(self, path: str, question: Mapping[str, object]) -> dict[str, Any]:
+        response = self._client.post(f"/v3/{path}", json=dict(question))
+        if response.status_code != 200:
+            raise httpx2.HTTPStatusError(response.text[:200], request=response.request, response=response)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def peer_url(address: str) -> str:
+    """Where peers reach a member."""
+    return f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"

@@ -1,0 +1,75 @@
+"""Waits until what a turn asked for runs and answers, as design says healthy is; dialled through SSH to the node's loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import httpx2
+
+from bootstrap.components import Probe
+from bootstrap.errors import Problem
+from bootstrap.tunnel import Dial, client
+from bootstrap.world import Facts
+
+PAUSE = 0.1  # seconds between two rounds of probes
+SOAK = 2.0  # seconds that a part which ran before has to stay healthy
+
+Say = Callable[[str], None]
+
+
+def answers(dial: Dial, probe: Probe) -> str:
+    """ "" when it can do its work, else what it said instead.
+
+    The server's name is not verified: nothing secret is sent, and the line ends on the node itself.
+    """
+    tls = None
+    if probe.scheme == "https":
+        tls = httpx2.create_ssl_context(verify=False)
+    with client(dial, probe.port, tls, timeout=3.0) as asked:
+        try:
+            response = asked.get(probe.path)
+        except httpx2.HTTPError as error:
+            return str(error) or type(error).__name__
+    return "" if response.status_code == 200 else f"{response.status_code} {response.text[-200:].strip()}"
+
+
+def wait(
+    dial: Dial,
+    observe: Callable[[], Facts],
+    probes: Sequence[Probe],
+    runs: Mapping[str, str],
+    *,
+    seconds: float,
+    soak: bool,
+    say: Say,
+) -> str:
+    """ "" once every probe passes and every generation is the wanted one; else, at the deadline, what was missing."""
+    deadline = time.monotonic() + seconds
+    missing = {probe.part: "no answer" for probe in probes}
+    waiting = list(probes)
+    while True:
+        for probe in list(waiting):
+            missing[probe.part] = asked(dial, probe)
+            if not missing[probe.part]:
+                waiting.remove(probe)
+                say(f"{probe.part} is healthy")
+        if not waiting:
+            running = observe().running
+            missing = {part: "still to come" for part, wanted in runs.items() if running.get(part) != wanted}
+            if not missing and not soak:
+                return ""
+            if not missing:
+                soak = False
+                time.sleep(SOAK)
+            waiting = list(probes)
+        if time.monotonic() > deadline:
+            return "; ".join(f"{part}: {why}" for part, why in sorted(missing.items()) if why)
+        time.sleep(PAUSE)
+
+
+def asked(dial: Dial, probe: Probe) -> str:
+    try:
+        return answers(dial, probe)
+    except Problem as problem:
+        return problem.what

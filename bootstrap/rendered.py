@@ -1,0 +1,64 @@
+"""What every node would have, on this workstation's disk: for people to read, and for other automation to use."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bootstrap import credentials, documents, state
+from bootstrap.workflow import Session
+from bootstrap.world import Facts, Machine, Record, World, stamped
+
+
+def write(file: Path, target: Path) -> tuple[int, bool]:
+    """How many files were written, and whether their credentials are throw-away ones."""
+    with Session(file) as session:
+        kept = state.Store(session.directory)
+        store: MutableMapping[str, bytes] = ChainMap({}, kept)
+        throw_away = "pki/ca.key" not in kept
+        session.store = store
+        credentials.issue(session.cluster, store, datetime.now(UTC))
+        world = imagined(session)
+        count = 0
+        for node in session.cluster.nodes:
+            for wanted in stamped(session.wants.files(world, node.name))[0]:
+                path = target / "nodes" / node.name / wanted.path.lstrip("/")
+                _put(path, wanted.content, wanted.mode)
+                count += 1
+        objects = "---\n".join(documents.dump(each) for each in session.objects(world).values())
+        _put(target / "objects.yaml", objects.encode(), 0o644)
+        if throw_away:
+            _put(
+                target / "THROW-AWAY",
+                b"These credentials were made for this rendering only: no cluster knows them.\n",
+                0o644,
+            )
+    return count + 1, throw_away
+
+
+def imagined(session: Session) -> World:
+    """The cluster as it is founded, on machines as most are."""
+    cluster = session.cluster
+    facts = {}
+    for node in cluster.nodes:
+        settings = {**cluster.kubelet, **node.kubelet}
+        machine = Machine(manifests=settings.get("staticPodPath", Machine().manifests))
+        facts[node.name] = Facts(Record(), {}, {}, machine=machine)
+    return World(
+        wanted={node.name: node.address for node in cluster.nodes},
+        voters=frozenset(node.name for node in cluster.voters),
+        facts=facts,
+        members={},
+        nodes={node.name: False for node in cluster.nodes},
+        pods=session.pods({}),
+    )
+
+
+def _put(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(mode=mode)
+    path.write_bytes(content)
+    path.chmod(mode)

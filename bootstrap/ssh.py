@@ -1,0 +1,246 @@
+"""The only module that knows SSH: a Host, which tells its facts, takes a Turn, and dials its own loopback."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import fabric
+import paramiko
+
+from bootstrap import archive, facts, paths, render
+from bootstrap.errors import Code, Problem
+from bootstrap.world import Facts, File, Turn
+
+# paramiko logs every refused channel to stderr; whoever dials is told by an exception anyway.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+CONNECT = 15.0  # seconds, each for the TCP connection, the banner and the authentication
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How one node is reached; `host_key` is pinned ("ssh-ed25519 AAAA…"), else known_hosts decides."""
+
+    host: str
+    port: int = 22
+    user: str = "root"
+    identity: Path | None = None
+    host_key: str = ""
+    known_hosts: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a command printed, and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Prompt(paramiko.Transport):
+    """A transport without Nagle's delay: an exec takes 3 ms instead of 48 on a local network."""
+
+    _preferred_ciphers = (
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        *paramiko.Transport._preferred_ciphers,
+    )
+
+    def __init__(self, sock: socket.socket | paramiko.Channel, **options: object) -> None:
+        """A channel (through a jump host) has no such option."""
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(sock, **options)  # type: ignore[arg-type]
+
+
+class Host:
+    """A node that can be reached. One connection, opened when it is first used."""
+
+    def __init__(self, name: str, login: Login) -> None:
+        """Nothing is opened yet."""
+        self.name, self._login = name, login
+        self._connection: fabric.Connection | None = None
+        self._opening = threading.Lock()
+
+    def observe(self, etcd: str, manifests: str = "") -> Facts:
+        """All that is known of the node; `manifests` is cluster.yaml's staticPodPath ("": the kubelet's own)."""
+        script = render.text("scripts/observe.sh")
+        reply = self._exec(["sh", "-s", "--", etcd, manifests], script.encode(), timeout=60)
+        if reply.status:
+            raise self._refused(reply)
+        return facts.parse(self.name, reply.out)
+
+    def turn(self, turn: Turn, was: Facts, etcd: str, leave: File) -> None:
+        """Take the node from what it has to what it should have; returns when the script is through, not when healthy.
+
+        Problem: CHANGES when the node moved since the plan, SOME_FAILED when it is the node's own fault.
+        """
+        script = (
+            f"umask 022; mkdir -p -m 700 {paths.OURS} && exec 9>{paths.OURS}/lock && flock -n 9 ||"
+            " { echo another turn is at work on this node >&2; exit 3; }; "
+            f'rm -rf {archive.STAGE}; for d in "$@"; do'
+            f' [ -d "$d" ] || {{ mkdir "$d" && echo "$d" >>{paths.OURS}/directories; }} || exit 3; done; '
+            "tar -xpf - -C / || { "
+            f"cut -f 3 {archive.STAGE}/moves 2>/dev/null | grep '^/' | tr '\\n' '\\0' | xargs -0 -r rm -f; exit 3; }}; "
+            f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go"
+        )
+        packed = archive.pack(turn, was, etcd, leave)
+        self._ended(self._exec(["sh", "-c", script, "turn", *archive.directories(turn)], packed, timeout=330))
+
+    def settle(self) -> None:
+        """The probes have passed: the record says so."""
+        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "settle"], timeout=60))
+
+    def back(self) -> None:
+        """Swap back to the former generation, if a turn has begun and did not settle."""
+        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "begin", "back"], timeout=330))
+
+    def diagnose(self, parts: Sequence[str]) -> str:
+        """The last words of these parts and of the kubelet, for people."""
+        script = render.text("scripts/diagnose.sh")
+        return self._exec(["sh", "-s", "--", *parts], script.encode(), timeout=30).out
+
+    def dial(self, port: int) -> paramiko.Channel:
+        """A stream to a port of the node's own loopback."""
+        transport = self._open().transport
+        return transport.open_channel("direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=10)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._connection:
+            self._connection.close()
+
+    def _ended(self, reply: Reply) -> None:
+        if reply.status:
+            code = Code.CHANGES if reply.status == 2 else Code.FAILED if reply.status == 1 else Code.SOME_FAILED
+            raise Problem(f"{self.name}: {reply.err.strip() or 'the turn failed'}", code=code)
+
+    def _refused(self, reply: Reply) -> Problem:
+        return Problem(
+            f"{self.name}: can't look at the node as {self._login.user}",
+            why=(reply.err or reply.out).strip()[-400:],
+            next="log in as root, or give the user sudo without a password",
+            code=Code.UNREACHABLE,
+        )
+
+    def _open(self) -> fabric.Connection:
+        with self._opening:
+            if self._connection is None or not self._connection.is_connected:
+                self._connection = connect(self.name, self._login)
+            return self._connection
+
+    def _exec(self, words: Sequence[str], stdin: bytes = b"", *, timeout: float) -> Reply:
+        command = shlex.join(words if self._login.user == "root" else ["sudo", "-n", "--", *words])
+        try:
+            channel = self._open().transport.open_session(timeout=CONNECT)
+            channel.settimeout(timeout)
+            channel.exec_command(command)
+            sender = threading.Thread(target=_send, args=(channel, stdin), daemon=True)
+            sender.start()
+            complaints: list[bytes] = []
+            listener = threading.Thread(target=_drain, args=(channel, complaints), daemon=True)
+            listener.start()
+            out = b"".join(iter(lambda: channel.recv(65536), b""))
+            listener.join(timeout)
+            status = channel.recv_exit_status()
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise Problem(
+                f"{self.name}: the connection broke",
+                why=str(error) or type(error).__name__,
+                next="run the same command again: it goes on where this one ended",
+                code=Code.UNREACHABLE,
+            ) from error
+        return Reply(status, out.decode(errors="replace"), b"".join(complaints).decode(errors="replace"))
+
+
+def _send(channel: paramiko.Channel, stdin: bytes) -> None:
+    try:
+        channel.sendall(stdin)
+        channel.shutdown_write()
+    except OSError:
+        pass  # the command ended before it read everything: its status tells
+
+
+def _drain(channel: paramiko.Channel, into: list[bytes]) -> None:
+    try:
+        into.extend(iter(lambda: channel.recv_stderr(65536), b""))
+    except OSError:
+        pass  # the reader of stdout reports it
+
+
+def connect(name: str, login: Login) -> fabric.Connection:
+    """An open connection with a host key that was known before; Problem (UNREACHABLE) that says which step failed."""
+    options: dict[str, object] = {
+        "transport_factory": Prompt,
+        "banner_timeout": CONNECT,
+        "auth_timeout": CONNECT,
+    }
+    if login.identity:
+        options |= {"key_filename": str(login.identity.expanduser()), "look_for_keys": False, "allow_agent": False}
+    connection = fabric.Connection(
+        login.host,
+        user=login.user,
+        port=login.port,
+        config=fabric.Config(overrides={"load_ssh_configs": False}),
+        connect_timeout=int(CONNECT),
+        connect_kwargs=options,
+    )
+    trust(connection.client, login)
+    try:
+        connection.open()
+    except paramiko.BadHostKeyException as error:
+        raise Problem(
+            f"{name}: {login.host} shows another host key than the one that is known",
+            why=f"it shows {error.key.get_name()} {error.key.get_base64()}",
+            next="if the machine was rebuilt, put its new key into cluster.yaml (ssh.hostKey); else find out who answers",
+            code=Code.UNREACHABLE,
+        ) from error
+    except paramiko.AuthenticationException as error:
+        raise Problem(
+            f"{name}: {login.user}@{login.host} does not accept our key",
+            why=str(error),
+            next=f"ssh-copy-id {login.user}@{login.host}, or name another ssh.identityFile in cluster.yaml",
+            code=Code.UNREACHABLE,
+        ) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        unknown = "not found in known_hosts" in str(error)
+        raise Problem(
+            f"{name}: " + (f"the host key of {login.host} is not known" if unknown else f"can't reach {login.host}"),
+            why=str(error) or type(error).__name__,
+            next=f"pin it in cluster.yaml: ssh.hostKey of {name} (ssh-keyscan -t ed25519 {login.host} prints it)"
+            if unknown
+            else f"try: ssh -p {login.port} {login.user}@{login.host}",
+            code=Code.UNREACHABLE,
+        ) from error
+    connection.transport.set_keepalive(15)
+    return connection
+
+
+def trust(client: paramiko.SSHClient, login: Login) -> None:
+    """Only this pinned key, else what known_hosts says; paramiko's own loader stops at lines it does not know."""
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    place = login.host if login.port == 22 else f"[{login.host}]:{login.port}"
+    known = client.get_host_keys()
+    known.clear()
+    lines = [f"{place} {login.host_key}"] if login.host_key else []
+    if not lines:
+        for path in login.known_hosts:
+            if path.expanduser().is_file():
+                lines += path.expanduser().read_text(errors="replace").splitlines()
+    for line in lines:
+        if not line.strip() or line.startswith(("#", "@")):
+            continue
+        try:
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
+        except paramiko.SSHException:
+            continue
+        if entry and entry.key:
+            for name in entry.hostnames or ():
+                known.add(name, entry.key.get_name(), entry.key)
