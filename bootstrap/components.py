@@ -194,17 +194,18 @@ def components(cluster: Cluster, node: Node) -> tuple[Component, ...]:
             node=node,
         ),
         *(
-            _further(cluster, node, another, port)
-            for another, port in zip(cluster.schedulers, _ports(cluster), strict=True)
+            _further(cluster, node, another)
+            for another in cluster.schedulers
             if not another.nodes or node.name in another.nodes
         ),
     )
 
 
-def _further(cluster: Cluster, node: Node, another: model.Scheduler, port: int) -> Component:
+def _further(cluster: Cluster, node: Node, another: model.Scheduler) -> Component:
     """kube-scheduler once more, under a name, a port, an identity and a lease of its own."""
     conf, config = (f"{paths.KUBERNETES}/{another.name}.{suffix}" for suffix in ("conf", "yaml"))
     profiles = another.profiles or ({"schedulerName": another.name},)
+    port = cluster.scheduler_port(another.name)
     wanted = {"name": another.name, "kubeconfig": conf, "profiles": profiles}
     return Component(
         name=another.name,
@@ -218,13 +219,6 @@ def _further(cluster: Cluster, node: Node, another: model.Scheduler, port: int) 
         node=node,
         config=(_config(config, render("policies/scheduler.yaml.j2", wanted), another.name),),
     )
-
-
-def _ports(cluster: Cluster) -> Iterator[int]:
-    """The port of each further scheduler, on every node: the one it is given, else the next free from 10260."""
-    taken = {another.port for another in cluster.schedulers}
-    free = (port for port in range(10260, 65536) if port not in taken)
-    return (another.port or next(free) for another in cluster.schedulers)
 
 
 def _mount(name: str, path: str, type: str, *, read_only: bool = True) -> Mount:
