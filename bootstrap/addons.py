@@ -48,24 +48,30 @@ def _file(path: Path) -> Iterator[Object]:
         yield from _objects(path, f"document {number} (line {first})", document)
 
 
-def _objects(path: Path, where: str, document: Any) -> Iterator[Object]:  # noqa: ANN401 (any JSON value)
+def _objects(path: Path, where: str, document: Any) -> Iterator[Object]:
     match document:
         case {"kind": str(kind), "items": list(items)} if kind.endswith("List"):
             for number, item in enumerate(items, 1):
                 yield from _objects(path, f"{where}, item {number}", item)
-        case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str(name)}} if (
-            version and kind and name
-        ):
-            yield document
         case dict():
             metadata = document.get("metadata")
-            told = document | {"metadata.name": metadata.get("name") if isinstance(metadata, dict) else None}
-            lacks = [field for field in ("apiVersion", "kind", "metadata.name") if not told.get(field)]
-            wrong = [field for field in ("apiVersion", "kind", "metadata.name") if field not in lacks]
-            because = f"it has no {' and no '.join(lacks)}" if lacks else f"{' or '.join(wrong)} is not text"
-            raise _problem(path, f"{where}: {because}")
+            name = metadata.get("name") if isinstance(metadata, dict) else None
+            fields = {"apiVersion": document.get("apiVersion"), "kind": document.get("kind"), "metadata.name": name}
+            if wrong := [_fault(field, value) for field, value in fields.items() if _fault(field, value)]:
+                raise _problem(path, f"{where}: {', '.join(wrong)}")
+            yield document
         case _:
             raise _problem(path, f"{where}: it is not a mapping")
+
+
+def _fault(field: str, value: object) -> str:
+    match value:
+        case None | "":
+            return f"it has no {field}"
+        case str():
+            return ""
+        case _:
+            return f"its {field} is not text"
 
 
 def _problem(path: Path, why: str) -> Problem:

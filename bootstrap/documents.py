@@ -65,7 +65,7 @@ class _Reader(yaml.CBaseLoader):
 _Reader.add_implicit_resolver("plain", re.compile(""), None)
 
 
-def _value(node: yaml.Node) -> Any:  # noqa: ANN401 (any JSON value)
+def _value(node: yaml.Node) -> Any:
     match node:
         case yaml.ScalarNode(tag="plain"):
             return _plain(node.value)
