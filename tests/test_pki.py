@@ -250,6 +250,12 @@ def test_a_certificate_does_not_match_a_namesake_of_its_issuer(authority: Author
     assert not matches(pair.certificate, pair.key, SERVER, namesake.certificate, now=NOW, days=30)
 
 
+def test_a_certificate_that_only_claims_its_issuer_does_not_match(authority: Authority) -> None:
+    forger = Authority(authority.certificate, ec.generate_private_key(ec.SECP256R1()))
+    forged = forger.issue(SERVER, now=NOW, days=365)
+    assert not matches(forged.certificate, forged.key, SERVER, authority.certificate, now=NOW, days=30)
+
+
 def test_a_certificate_matches_with_its_own_key_only(authority: Authority) -> None:
     pair, other = (authority.issue(SERVER, now=NOW, days=365) for _ in range(2))
     assert not matches(pair.certificate, other.key, SERVER, authority.certificate, now=NOW, days=30)
