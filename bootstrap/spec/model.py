@@ -2,61 +2,130 @@
 
 from __future__ import annotations
 
-import ipaddress
 from functools import cached_property
+from ipaddress import ip_network
+from itertools import count
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field, PrivateAttr
 
 from bootstrap import versions
+from bootstrap.spec.addresses import (
+    API_PORT,
+    Address,
+    Endpoint,
+    HostKey,
+    Jump,
+    Port,
+    ServiceSubnet,
+    SshHost,
+    SshUser,
+    Subnet,
+    bracketed,
+)
+from bootstrap.spec.directories import LocalPath
+from bootstrap.spec.names import Domain, KubernetesVersion, LabelKey, LabelValue, Name, NodeName, Repository
+from bootstrap.spec.parts import (
+    Addon,
+    ApiServer,
+    Arg,
+    Component,
+    Dns,
+    Env,
+    Etcd,
+    Many,
+    Part,
+    Proxy,
+    Scheduler,
+    StaticPod,
+    Volume,
+)
 
+__all__ = [
+    "API_PORT",
+    "Addon",
+    "ApiServer",
+    "Arg",
+    "Cluster",
+    "Component",
+    "Dns",
+    "Env",
+    "Etcd",
+    "Networking",
+    "Node",
+    "Proxy",
+    "Scheduler",
+    "Ssh",
+    "StaticPod",
+    "Taint",
+    "Volume",
+    "bracketed",
+]
 
-class Part(BaseModel):
-    """Any mapping of cluster.yaml: frozen, camelCase in the file, unknown fields refused."""
-
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False
-    )
+FIRST_SCHEDULER_PORT = 10260  # kube-scheduler's own is 10259
 
 
 class Networking(Part):
     """Subnets of pods and Services, the DNS domain, and who connects the pods."""
 
-    pod_subnet: str = "10.244.0.0/16"
-    service_subnet: str = "10.96.0.0/12"
-    dns_domain: str = "cluster.local"
+    pod_subnet: Subnet = "10.244.0.0/16"
+    """Network of the pods; every node gets a /24 of it (IPv6: a /64)."""
+    service_subnet: ServiceSubnet = "10.96.0.0/12"
+    """Network of the Services; its first address is the API's, its tenth DNS's."""
+    dns_domain: Domain = "cluster.local"
+    """DNS domain of the Services."""
     plugin: Literal["bridge", "none"] = "bridge"
+    """`bridge`: the tool connects the pods of nodes that share a network; `none`: you install a CNI plugin."""
 
 
 class Ssh(Part):
-    """How a node is reached; what is not said comes from the cluster's `ssh`, then from ~/.ssh/config."""
+    """How a node is reached: its own fields, then the cluster's `ssh`, then ~/.ssh/config."""
 
-    host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: str | None = None
-    identity_file: str | None = None
-    host_key: str | None = None
+    host: SshHost | None = None
+    """Name, address or Host of ~/.ssh/config to connect to; only on a node, whose `address` it is if not given."""
+    port: Port | None = None
+    """Port of sshd."""
+    user: SshUser | None = None
+    """User to log in as."""
+    identity_file: LocalPath | None = None
+    """Private key to log in with; `~` is your home directory."""
+    jump: Jump | None = None
+    """Host to go through, as ssh's ProxyJump: `[user@]host[:port]`, several joined by commas."""
+    host_key: HostKey | None = None
+    """The only host key that is accepted, as `ssh-ed25519 AAAA…`; only on a node."""
+    sudo: bool | None = None
+    """Whether to become root by sudo; if not given, whenever the user is not root."""
 
 
 class Taint(Part):
     """A taint the kubelet registers its node with."""
 
-    key: str
-    value: str = ""
+    key: LabelKey
+    """Key of the taint."""
+    value: LabelValue = ""
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    """What becomes of pods that don't tolerate it."""
 
 
 class Node(Part):
     """One machine: `address` is its address in the cluster, `ssh.host` (if not the same) where it is reached."""
 
-    name: str
-    address: str
+    name: NodeName
+    """Name of the node, at most 52 characters; quoted where YAML would read a number: `"123"`."""
+    address: Address
+    """IP address at which the other nodes reach it."""
     role: Literal["control-plane", "worker"]
+    """Whether it runs the control plane and etcd, or pods only."""
     ssh: Ssh = Ssh()
-    kubelet: dict[str, Any] = {}  # KubeletConfiguration fields of this node, over the cluster's
-    labels: dict[str, str] = {}
-    taints: tuple[Taint, ...] | None = None  # None: kubeadm's taint on control-plane nodes, none on workers
+    """How it is reached, where that differs from the cluster's `ssh`."""
+    kubelet: dict[str, Any] = Field(default={})
+    """KubeletConfiguration fields of this node, over the cluster's; null removes one."""
+    labels: dict[LabelKey, LabelValue] = Field(default={})
+    """Labels of the node."""
+    taints: Many[Taint] | None = None
+    """Taints of the node; if not given, kubeadm's on a control-plane node, none on a worker."""
 
     @property
     def control_plane(self) -> bool:
@@ -64,113 +133,69 @@ class Node(Part):
         return self.role == "control-plane"
 
 
-class Arg(Part):
-    """One `--name=value` of a component; the same name may come several times."""
-
-    name: str
-    value: str
-
-
-class Volume(Part):
-    """A hostPath mount of a static pod."""
-
-    name: str
-    host_path: str
-    mount_path: str
-    read_only: bool = True
-    path_type: Literal["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket"] = ""
-
-
-class Env(Part):
-    """One environment variable of a component."""
-
-    name: str
-    value: str
-
-
-class Component(Part):
-    """What the user adds to a static pod: `extraArgs` replace every default of the same name."""
-
-    extra_args: tuple[Arg, ...] = ()
-    extra_volumes: tuple[Volume, ...] = ()
-    extra_envs: tuple[Env, ...] = ()
-
-
-class ApiServer(Component):
-    """The API server: `certSANs` are further names and addresses of its certificate."""
-
-    cert_sans: tuple[str, ...] = Field(default=(), alias="certSANs")
-
-
-class Etcd(Component):
-    """etcd on the control-plane nodes."""
-
-    data_dir: str = "/var/lib/etcd"
-    server_cert_sans: tuple[str, ...] = Field(default=(), alias="serverCertSANs")
-    peer_cert_sans: tuple[str, ...] = Field(default=(), alias="peerCertSANs")
-
-
-class Scheduler(Component):
-    """One more scheduler; its lease, file, pod and profile are named like it."""
-
-    name: str
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None  # None: the next free one from 10260
-    profiles: tuple[dict[str, Any], ...] = ()  # KubeSchedulerConfiguration's; (): one profile of its name
-    nodes: tuple[str, ...] = ()  # (): every control-plane node
-
-
-class Dns(Part):
-    """CoreDNS."""
-
-    disabled: bool = False
-
-
-class Proxy(Part):
-    """kube-proxy; `config` holds KubeProxyConfiguration fields."""
-
-    disabled: bool = False
-    mode: Literal["nftables", "iptables"] = "nftables"
-    config: dict[str, Any] = {}
-
-
-class StaticPod(Part):
-    """A static pod of the user's own, on these nodes (none named: on every node)."""
-
-    file: str
-    nodes: tuple[str, ...] = ()
-
-
-class Addon(Part):
-    """A manifest file, or a directory of them, applied to the cluster."""
-
-    file: str
-
-
 class Cluster(Part):
     """The whole file."""
 
+    # model_copy(update=…) would keep what is cached below: to have another cluster, read another file.
+
     api_version: Literal["bootstrap/v1"]
+    """Version of this format."""
     kind: Literal["Cluster"]
-    name: str
-    kubernetes_version: str = versions.DEFAULT
-    endpoint: str | None = None  # host:port of a balancer or DNS name before the API servers
+    """Always `Cluster`."""
+    name: Name
+    """Name of the cluster; it can't change once the cluster exists."""
+    kubernetes_version: KubernetesVersion = versions.DEFAULT
+    """Kubernetes to run; etcd, CoreDNS and pause follow from it."""
+    endpoint: Endpoint | None = None
+    """`host:port` that leads to every API server (balancer, DNS name); needed with several control-plane nodes."""
     networking: Networking = Networking()
+    """Subnets, DNS domain, and who connects the pods."""
     ssh: Ssh = Ssh()
-    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
-    schedulers: tuple[Scheduler, ...] = ()
+    """How nodes are reached, where a node does not say otherwise."""
+    nodes: Annotated[Many[Node], Field(min_length=1)]
+    """The machines; at least one control-plane node, an odd number of them for high availability."""
+    schedulers: Many[Scheduler] = ()
+    """Schedulers beside kube-scheduler, which is always there."""
     api_server: ApiServer = ApiServer()
+    """Additions to kube-apiserver."""
     controller_manager: Component = Component()
+    """Additions to kube-controller-manager."""
     scheduler: Component = Component()
+    """Additions to kube-scheduler."""
     etcd: Etcd = Etcd()
-    kubelet: dict[str, Any] = {}  # KubeletConfiguration fields of every node
+    """Additions to etcd."""
+    kubelet: dict[str, Any] = Field(default={})
+    """KubeletConfiguration fields of every node; `staticPodPath` chooses the manifest directory."""
     dns: Dns = Dns()
+    """Names of Services and pods."""
     proxy: Proxy = Proxy()
-    image_repository: str = "registry.k8s.io"
-    static_pods: tuple[StaticPod, ...] = ()
-    addons: tuple[Addon, ...] = ()
+    """Addresses of Services, on every node."""
+    image_repository: Repository = "registry.k8s.io"
+    """Where the images come from."""
+    static_pods: Many[StaticPod] = ()
+    """Static pods of your own."""
+    addons: Many[Addon] = ()
+    """Manifests to apply."""
+    kubeadm_join: bool = False
+    """Whether `kubeadm join` may add workers: tokens, cluster-info, and a signer of kubelet certificates."""
     encryption_algorithm: Literal["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"] = "ECDSA-P256"
+    """Kind of the keys."""
     certificate_validity_days: Annotated[int, Field(ge=1, le=3650)] = 365
+    """How long certificates are valid."""
     ca_certificate_validity_days: Annotated[int, Field(ge=1, le=36500)] = 3650
+    """How long the authorities' certificates are valid."""
+
+    _base: Path = PrivateAttr(default=Path())
+
+    def model_post_init(self, context: object, /) -> None:
+        """Keep the directory the file was read from, which `load` gives as the validation's context."""
+        if isinstance(context, Path):
+            self._base = context
+
+    @property
+    def base(self) -> Path:
+        """The directory of cluster.yaml, which the paths in it start from; "." when it was not read from a file."""
+        return self._base
 
     @cached_property
     def voters(self) -> tuple[Node, ...]:
@@ -179,7 +204,16 @@ class Cluster(Part):
 
     def node(self, name: str) -> Node:
         """The node of this name; KeyError when the file has none."""
-        return {node.name: node for node in self.nodes}[name]
+        return self._nodes[name]
+
+    def ssh_of(self, node: Node) -> Ssh:
+        """How this node is reached: its own fields over the cluster's; `host` is always set."""
+        own = node.ssh.model_dump(exclude_none=True)
+        return Ssh(host=node.address).model_copy(update=self.ssh.model_dump(exclude_none=True) | own)
+
+    def scheduler_port(self, name: str) -> int:
+        """The port of one of `schedulers`; KeyError when the file has none of this name."""
+        return self._scheduler_ports[name]
 
     @cached_property
     def release(self) -> versions.Release:
@@ -188,7 +222,7 @@ class Cluster(Part):
 
     def service_address(self, index: int) -> str:
         """The index-th address of the Service subnet: 1 is the API's, 10 is DNS's."""
-        return str(ipaddress.ip_network(self.networking.service_subnet)[index])
+        return str(ip_network(self.networking.service_subnet)[index])
 
     def api_url(self, node: Node) -> str:
         """Where this control-plane node's own API server is."""
@@ -199,10 +233,14 @@ class Cluster(Part):
         """Where people and workers reach the API: the endpoint, else the only control-plane node."""
         return f"https://{self.endpoint}" if self.endpoint else self.api_url(self.voters[0])
 
+    @cached_property
+    def _nodes(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
 
-API_PORT = 6443
-
-
-def bracketed(address: str) -> str:
-    """An address as it stands in a URL: IPv6 goes into brackets."""
-    return f"[{address}]" if ":" in address else address
+    @cached_property
+    def _scheduler_ports(self) -> dict[str, int]:
+        others = (*self.controller_manager.extra_args, *self.scheduler.extra_args)
+        chosen = {arg.value for arg in others if arg.name == "secure-port"}
+        chosen |= {str(scheduler.port) for scheduler in self.schedulers}
+        free = (port for port in count(FIRST_SCHEDULER_PORT) if str(port) not in chosen)
+        return {scheduler.name: scheduler.port or next(free) for scheduler in self.schedulers}
