@@ -20,7 +20,7 @@ import yaml
 from bootstrap.errors import Problem
 from bootstrap.versions import DEFAULT
 from tests.conftest import NewLab
-from tests.lab import Lab, cache, clusterfile, find, subnets, up
+from tests.lab import Lab, build, cache, clusterfile, find, subnets, up
 from tests.lab.__main__ import main
 from tests.lab.archive import Content, Image, write
 from tests.lab.node import Node
@@ -127,7 +127,35 @@ def test_cluster_yaml_has_the_cgroup_driver_of_the_labs_containerd(containerd: i
     assert yaml.safe_load(text)["endpoint"] == "10.77.0.10:6443"
 
 
-# The cache
+# What is built, and what is kept of it
+
+
+def test_directories_that_upstream_replaces_become_the_modules_they_are_published_as() -> None:
+    upstream = {
+        "Go": "1.26.0",
+        "Godebug": [{"Key": "default", "Value": "go1.26"}],
+        "Replace": [
+            {"Old": {"Path": "k8s.io/api"}, "New": {"Path": "./staging/src/k8s.io/api"}},
+            {
+                "Old": {"Path": "example.org/a", "Version": "v1.0.0"},
+                "New": {"Path": "example.org/b", "Version": "v1.0.1"},
+            },
+        ],
+    }
+    lines = build.go_mod(build.kubernetes("v1.37.2"), upstream).splitlines()
+    assert lines[1:6] == [
+        "go 1.26.0",
+        "godebug default=go1.26",
+        "require k8s.io/kubernetes v1.37.2",
+        "replace k8s.io/api => k8s.io/api v0.37.2",
+        "replace example.org/a v1.0.0 => example.org/b v1.0.1",
+    ]
+    assert "tool k8s.io/kubernetes/cmd/kubelet" in lines
+
+
+def test_kubernetes_says_the_version_it_was_built_as() -> None:
+    assert "k8s.io/component-base/version.gitVersion=v1.36.3" in build.kubernetes("v1.36.3").variables
+    assert build.kubernetes("v1.36.3").staged == "v0.36.3"
 
 
 @pytest.fixture
@@ -170,6 +198,14 @@ def test_who_comes_second_waits_and_does_not_build_again(empty_cache: Path) -> N
     first.join()
     second.join()
     assert built == ["slow"]
+
+
+def test_a_cleared_cache_builds_again(empty_cache: Path) -> None:
+    first = cache.entry("thing", [], lambda here: (here / "old").touch())
+    cache.clear()
+    assert not first.exists()
+    again = cache.entry("thing", [], lambda here: (here / "new").touch())
+    assert [file.name for file in again.iterdir()] == ["new"]
 
 
 def test_a_disk_without_room_is_told_before_anything_is_built(tmp_path: Path) -> None:
@@ -234,6 +270,15 @@ def test_ssh_leads_to_the_node_with_the_pinned_key_and_no_other(lab: Lab) -> Non
             lab.node("cp1").ssh("hostname")
     finally:
         pinned.write_text(right)
+
+
+def test_ops_becomes_root_by_nothing_and_guarded_by_a_password(lab: Lab) -> None:
+    cp1 = lab.node("cp1")
+    assert cp1.ssh("id -un", user="ops") == "ops\n"
+    assert cp1.ssh("sudo -n id -un", user="ops") == "root\n"
+    assert cp1.ssh("echo lab | sudo -S -p '' id -un", user="guarded") == "root\n"
+    with pytest.raises(Problem, match="ended with 1"):
+        cp1.ssh("sudo -n true", user="guarded")
 
 
 def test_a_node_made_anew_forgets_everything_but_its_address_and_host_key(lab: Lab) -> None:

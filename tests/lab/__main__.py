@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.errors import Problem
-from tests.lab import Lab, down, find, names, up
+from tests.lab import Lab, cache, down, find, names, rootfs, up
 from tests.lab.podman import PODMAN
 from tests.lab.progress import say
 from tests.lab.toolchain import install_packages, require_root
@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "the nodes of a lab, or of all of them",
     "ssh": "log in to a node, or run a command there, with the lab's key",
     "exec": "run a program on a node, not over SSH",
+    "clean": "forget everything that was built: the next `up` takes minutes again",
     "deps": "install the Debian packages the lab needs",
 }
 
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
         "status": _status,
         "ssh": _ssh,
         "exec": _exec,
+        "clean": _clean,
         "deps": _deps,
     }
     try:
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "status":
             command.add_argument("--name", help="only this lab")
             command.add_argument("-o", dest="output", choices=("table", "json"), default="table")
-        elif name != "deps":
+        elif name not in ("clean", "deps"):
             command.add_argument("--name", default="demo", help="the lab's name (demo)")
     wanted = made["up"]
     wanted.add_argument("--nodes", type=int, help="control-plane nodes (1)")
@@ -135,6 +137,13 @@ def _exec(asked: argparse.Namespace) -> int:
     terminal = ("--interactive", "--tty") if sys.stdin.isatty() and sys.stdout.isatty() else ("--interactive",)
     argv = [*PODMAN, "exec", *terminal, node.container, *(words or ["bash"])]
     os.execvp(argv[0], argv)
+
+
+def _clean(asked: argparse.Namespace) -> int:
+    require_root()
+    cache.clear()
+    rootfs.clear()
+    return 0
 
 
 def _deps(asked: argparse.Namespace) -> int:

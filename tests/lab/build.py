@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bootstrap.versions import release
 from tests.lab import cache
@@ -87,10 +88,15 @@ def containerd() -> Module:
     )
 
 
+def binaries(version: str) -> Path:
+    """The directory with kubelet, kubectl, kubeadm and the kube-* servers of this version."""
+    return build(kubernetes(version))
+
+
 def programs_of(version: str) -> tuple[Path, Path, Path]:
     """Directories with the binaries of Kubernetes, etcd and CoreDNS that go with this Kubernetes version."""
     known = release(version)
-    return build(kubernetes(version)), build(etcd(known.etcd)), build(coredns(known.coredns))
+    return binaries(version), build(etcd(known.etcd)), build(coredns(known.coredns))
 
 
 def build(module: Module) -> Path:
@@ -108,7 +114,7 @@ def build(module: Module) -> Path:
         with step(f"{module.name} {module.version} ({len(module.binaries)} programs)") as note:
             compiler, source = go(), here / "source"
             source.mkdir()
-            (source / "go.mod").write_text(_go_mod(compiler, module, source))
+            (source / "go.mod").write_text(go_mod(module, _upstream(compiler, module, source)))
             follow([compiler, "mod", "tidy"], note, cwd=source, env=_environment())
             follow(
                 [compiler, "build", "-v", *flags, "-o", f"{here}/", *module.binaries.values()],
@@ -127,11 +133,13 @@ def _environment() -> dict[str, str]:
     return {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
-def _go_mod(compiler: Path, module: Module, here: Path) -> str:
-    """A module that builds programs of another one. `go install` refuses what has `replace` lines of
-    directories (https://go.dev/ref/mod#go-install); here they become the modules they are published as."""
-    fetched = json.loads(run([compiler, "mod", "download", "-json", f"{module.path}@{module.version}"], cwd=here))
-    upstream = json.loads(run([compiler, "mod", "edit", "-json", fetched["GoMod"]], cwd=here))
+def go_mod(module: Module, upstream: dict[str, Any]) -> str:
+    """The go.mod of a module of our own that builds the programs of another, whose go.mod is `upstream`, as
+    `go mod edit -json` prints it.
+
+    `go install` refuses modules with `replace` lines of directories (https://go.dev/ref/mod#go-install); here these
+    directories become the modules they are published as.
+    """
     lines = ["module lab.invalid/programs", f"go {upstream['Go']}"]
     lines += [f"godebug {it['Key']}={it['Value']}" for it in upstream.get("Godebug") or ()]
     lines += [f"require {module.path} {module.version}"]
@@ -141,6 +149,12 @@ def _go_mod(compiler: Path, module: Module, here: Path) -> str:
         lines.append(f"replace {' '.join([old['Path'], old.get('Version', '')]).strip()} => {' '.join(mine)}")
     lines += [f"tool {package}" for package in module.binaries.values()]
     return "\n".join(lines) + "\n"
+
+
+def _upstream(compiler: Path, module: Module, here: Path) -> dict[str, Any]:
+    fetched = json.loads(run([compiler, "mod", "download", "-json", f"{module.path}@{module.version}"], cwd=here))
+    upstream: dict[str, Any] = json.loads(run([compiler, "mod", "edit", "-json", fetched["GoMod"]], cwd=here))
+    return upstream
 
 
 def _built_name(package: str) -> str:

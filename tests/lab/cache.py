@@ -46,6 +46,15 @@ def entry(name: str, recipe: Recipe, make: Callable[[Path], None]) -> Path:
     return wanted
 
 
+def clear() -> None:
+    """Forget everything that was built; what is being built right now is waited for."""
+    for made in [path for path in root().glob("*-*") if path.is_dir()]:
+        with locked(made.name):
+            gone = root() / f".{made.name}.going"
+            made.rename(gone)  # half a directory is never found under its name
+            shutil.rmtree(gone)
+
+
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the machine-wide lock `name`; it goes with whoever holds it."""

@@ -35,9 +35,9 @@ class Node:
         """Standard output of a script, run by the node's sh with -e; a Problem when it fails."""
         return self.exec("sh", "-e", stdin=script)
 
-    def ssh(self, *command: str) -> str:
-        """Standard output of a command line run over SSH as root, the host key checked."""
-        return run([*self.ssh_argv(), "--", *command])
+    def ssh(self, command: str, *, user: str = "root") -> str:
+        """Standard output of a command line run over SSH, the host key checked; a Problem when it fails."""
+        return run([*self.ssh_argv(), "-l", user, "--", command])
 
     def ssh_argv(self) -> Sequence[str]:
         """The ssh command that leads to the node."""

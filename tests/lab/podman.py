@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,12 @@ def remove(lab: str) -> None:
 def drop(kind: str, *names: str) -> None:
     """Remove these containers, volumes or networks, whatever state they are in."""
     now = ("--time", "0") if kind in ("container", "network") else ()
-    podman(kind, "rm", "--force", *now, *names)
+    identities = [inspect(kind, name)["Id"] for name in names] if kind == "container" else []
+    argv = [*PODMAN, kind, "rm", "--force", *now, *names]
+    if not works(argv):  # podman may have to learn first that the container is dead, and goes on the second time
+        run(argv)
+    for identity in identities:
+        _remove_cgroups(identity)
 
 
 @contextmanager
@@ -70,6 +76,14 @@ def networks() -> list[dict[str, Any]]:
     names = podman("network", "ls", "--quiet").split()
     found: list[dict[str, Any]] = json.loads(podman("network", "inspect", *names)) if names else []
     return found
+
+
+def _remove_cgroups(identity: str) -> None:
+    """Remove the control groups that a container leaves when nobody saw it die."""
+    for pattern in (f"libpod_parent/libpod-{identity}", f"*/libpod_parent/libpod-{identity}"):
+        for top in Path("/sys/fs/cgroup").glob(pattern):
+            for folder, _, _ in os.walk(top, topdown=False):
+                Path(folder).rmdir()
 
 
 def answers(container: str) -> bool:

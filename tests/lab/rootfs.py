@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 
 from bootstrap.versions import release
 from tests.lab import cache, tree
-from tests.lab.build import build, containerd, kubernetes
-from tests.lab.podman import exists, podman
-from tests.lab.programs import follow
+from tests.lab.build import binaries, build, containerd
+from tests.lab.podman import PODMAN, exists, podman
+from tests.lab.programs import follow, works
 from tests.lab.progress import step
 
+IMAGES = "localhost/bootstrap-lab"
 SUITE = "bookworm"
 PACKAGES = (
     # an ordinary server
@@ -58,7 +59,7 @@ def base_image() -> str:
             follow(["mmdebstrap", "--variant=minbase", chosen, *hooks, SUITE, here / "rootfs.tar"], note)
 
     archive = cache.entry(f"debian-{SUITE}", made, make)
-    image = f"localhost/bootstrap-lab/{archive.name}"
+    image = f"{IMAGES}/{archive.name}"
     with cache.locked(archive.name):
         if not exists("image", image):
             with step("Debian's files as an image"):
@@ -69,27 +70,33 @@ def base_image() -> str:
 
 def node_image(version: str, *, containerd_major: int) -> str:
     """The podman image of nodes with this Kubernetes and this containerd (1 or 2), made now where there is none."""
-    base, programs = base_image(), build(kubernetes(version))
-    binaries = {f"/usr/bin/{name}": programs / name for name in BINARIES}
+    base, built = base_image(), binaries(version)
+    programs = {f"/usr/bin/{name}": built / name for name in BINARIES}
     if containerd_major == 2:
         runtime = build(containerd())
-        binaries |= {f"/usr/bin/{file.name}": file for file in sorted(runtime.iterdir()) if file.is_file()}
+        programs |= {f"/usr/bin/{file.name}": file for file in sorted(runtime.iterdir()) if file.is_file()}
     texts = tree.files(release(version), containerd=containerd_major)
     recipe: cache.Recipe = {
         "base": base,
-        "binaries": {path: str(file.relative_to(cache.root())) for path, file in binaries.items()},
+        "binaries": {path: str(file.relative_to(cache.root())) for path, file in programs.items()},
         "files": {path: f"{type(content).__name__} {content}" for path, content in texts.items()},
     }
     name = cache.key(f"node-{version}-containerd{containerd_major}", recipe)
-    image = f"localhost/bootstrap-lab/{name}"
+    image = f"{IMAGES}/{name}"
     with cache.locked(name):
         if not exists("image", image):
             with step(f"node image {version}, containerd {containerd_major}"):
-                _assemble(image, base, binaries, texts)
+                _assemble(image, base, programs, texts)
     return image
 
 
-def _assemble(image: str, base: str, binaries: dict[str, Path], texts: dict[str, str | PurePosixPath]) -> None:
+def clear() -> None:
+    """Remove the podman images of nodes, but those that a node still runs on."""
+    for image in podman("image", "ls", "--quiet", "--filter", f"reference={IMAGES}/*").split():
+        works([*PODMAN, "image", "rm", image])
+
+
+def _assemble(image: str, base: str, programs: dict[str, Path], texts: dict[str, str | PurePosixPath]) -> None:
     """Build the image from a directory laid out as the node is; binaries are linked, not copied, into it."""
     context = cache.root() / f".{image.rpartition('/')[2]}.context"
     shutil.rmtree(context, ignore_errors=True)
@@ -100,7 +107,7 @@ def _assemble(image: str, base: str, binaries: dict[str, Path], texts: dict[str,
                 file.write_text(content)
             case PurePosixPath():
                 file.symlink_to(content)
-    for path, program in binaries.items():
+    for path, program in programs.items():
         os.link(program, _below(context, path))
     podman("build", "--quiet", "--tag", image, "--file", "-", context, stdin=f"FROM {base}\nCOPY . /\n")
     shutil.rmtree(context)
