@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
+from bootstrap import kubelet
 from bootstrap.components import CA_DIRECTORIES, Place, files
-from bootstrap.spec.model import Cluster, Node
+from bootstrap.spec import Cluster, Node, load
+from bootstrap.world import File, Machine
 
 ROOT = Path(__file__).parent / "golden"
 KEY = "A" * 43 + "="  # base64 of 32 zeros: no secret
 MANIFESTS = {"ipv6-mirror": "/opt/kubelet/pods.d"}  # found there, not where kubeadm has them
+POD_CIDRS = {"one-node": "10.244.{}.0/24", "three-nodes": "10.244.{}.0/24"}
 
 
 def cases() -> list[str]:
@@ -23,25 +23,31 @@ def cases() -> list[str]:
 
 def cluster(case: str) -> Cluster:
     """The cluster file of this case."""
-    raw = yaml.safe_load((ROOT / case / "cluster.yaml").read_text(encoding="utf-8"))
-    return Cluster.model_validate_json(json.dumps(raw))
+    return load(ROOT / case / "cluster.yaml")
 
 
-def place(case: str, wanted: Cluster, node: Node) -> Place:
-    """What this node would tell of itself: a Debian on the first, a Red Hat elsewhere; all voters founded."""
-    first = node == wanted.voters[0]
-    return Place(
+def machine(case: str, node: Node) -> Machine:
+    """What this node would tell of itself: Debian where its name ends in 1, something like Red Hat elsewhere."""
+    return Machine(
         manifests=MANIFESTS.get(case, "/etc/kubernetes/manifests"),
-        ca_directories=CA_DIRECTORIES[::4] if first else CA_DIRECTORIES[1:3],
-        initial_cluster=tuple((voter.name, voter.address) for voter in wanted.voters),
+        ca_directories=CA_DIRECTORIES[::4] if node.name.endswith("1") else CA_DIRECTORIES[1:3],
+        hostname=node.name,
     )
+
+
+def node_files(case: str, wanted: Cluster, node: Node) -> Iterator[File]:
+    """What lies on this node, less credentials, which are random, and the record."""
+    seen = machine(case, node)
+    born = tuple((voter.name, voter.address) for voter in wanted.voters)
+    yield from files(wanted, node, Place(seen.manifests, seen.ca_directories, born), KEY)
+    yield from kubelet.files(wanted, node, seen, POD_CIDRS.get(case, "").format(wanted.nodes.index(node)))
 
 
 def tree(case: str) -> Iterator[tuple[Path, bytes]]:
     """Every file of every node, as path below ROOT and content."""
     wanted = cluster(case)
     for node in wanted.nodes:
-        for file in files(wanted, node, place(case, wanted, node), KEY):
+        for file in node_files(case, wanted, node):
             yield Path(case, node.name, file.path.lstrip("/")), file.content
 
 
