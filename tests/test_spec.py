@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bootstrap import versions
 from bootstrap.errors import Code
-from bootstrap.spec import Cluster, Invalid, document, example, load, names, parse, schema, shape
+from bootstrap.spec import Cluster, Invalid, document, example, names, parse, schema, shape
 from bootstrap.spec.faults import quoted
 from bootstrap.spec.reference import markdown
 
@@ -250,53 +250,6 @@ def test_nothing_one_can_write_is_answered_by_anything_but_a_cluster_or_all_its_
         assert isinstance(parse(text, "x"), Cluster)
     except Invalid as invalid:
         assert invalid.findings
-
-
-# --- files --------------------------------------------------------------------------------------------------------
-
-
-def refused(path: Path) -> Invalid:
-    with pytest.raises(Invalid) as caught:
-        load(path)
-    assert caught.value.code == Code.WRONG_FILE
-    return caught.value
-
-
-def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    problem = refused(file)
-    assert problem.what == f"there is no file {file}"
-    assert problem.next == f"bootstrap config example > {file}, or name another with -f"
-
-
-def test_a_directory_says_which_file(tmp_path: Path) -> None:
-    assert refused(tmp_path).next == f"name the file in it: -f {tmp_path}/cluster.yaml"
-
-
-def test_a_file_that_is_not_text_says_where(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_bytes("name: é\r\nkind: ".encode() + b"\xff")
-    assert refused(file).why == f"{file}:2:7: the byte 0xFF is not UTF-8 (save the file as UTF-8)"
-
-
-def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    with file.open("wb") as sparse:
-        sparse.truncate(2**40)
-    assert "larger than 8 MiB" in refused(file).what
-
-
-def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_bytes(MINIMAL.replace("\n", "\r\n").encode("utf-8-sig"))
-    assert load(file).nodes == parse(MINIMAL, "x").nodes
-
-
-def test_a_cluster_knows_the_directory_its_paths_start_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cluster.yaml").write_text(MINIMAL)
-    monkeypatch.chdir(tmp_path)
-    assert load(Path("cluster.yaml")).base == tmp_path
-    assert parse(MINIMAL, "x").base == Path()
 
 
 def test_a_thousand_nodes_take_well_under_a_second() -> None:

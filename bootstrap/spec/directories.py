@@ -29,6 +29,13 @@ def absolute(text: str) -> str:
     return text
 
 
+def local(text: str) -> str:
+    """A path on the workstation."""
+    if "\0" in text:
+        raise Wrong("no path holds the character U+0000", "remove it")
+    return text
+
+
 def own_directory(text: str) -> str:
     """A directory that one program has to itself: none of the system's, none that the system empties."""
     path = PurePosixPath(absolute(text))
@@ -56,4 +63,6 @@ def nested(one: str, other: str) -> bool:
 
 AbsolutePath = Annotated[str, AfterValidator(absolute), Field(json_schema_extra={"pattern": "^/"})]
 DataDirectory = Annotated[str, AfterValidator(data_directory), Field(json_schema_extra={"pattern": "^/"})]
-LocalPath = Annotated[str, Field(min_length=1)]  # on the workstation, from the directory of cluster.yaml
+LocalPath = Annotated[
+    str, Field(min_length=1), AfterValidator(local)
+]  # on the workstation, from the directory of cluster.yaml

@@ -7,6 +7,7 @@ It follows the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schem
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -123,7 +124,8 @@ def read(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise Invalid(name, [_explained(error, text)]) from None
     if root is None or root.tag == f"{_TAG}null":
-        raise Invalid(name, [Finding(1, 1, "", "the file is empty", f"bootstrap config example > {name}")])
+        hint = f"bootstrap config example > {shlex.quote(name)}"
+        raise Invalid(name, [Finding(1, 1, "", "the file is empty", hint)])
     walk = _Walk(name)
     value = walk.value(root, ())
     return Document(value, tuple(walk.findings), root)
@@ -147,7 +149,7 @@ class _Walk:
         """The value of a node; aliases are followed, as far as they end."""
         self.count += 1
         if self.count > MOST_VALUES or len(where) > DEEPEST:
-            raise Invalid(self.name, [_finding(node, where[:3], _TOO_DEEP, "")])
+            raise Invalid(self.name, [_finding(node, where[:3], _TOO_DEEP, "")])  # the whole way is a long one
         match node:
             case yaml.MappingNode(tag=tag) if tag == f"{_TAG}map":
                 return self._mapping(node, where)

@@ -70,6 +70,8 @@ def _pod(file: Place, path: Path) -> dict[str, object] | Fault:
         return file.wrong(f"{path} is not YAML: {' '.join(str(error).split())}")
     except UnicodeDecodeError:
         return file.wrong(f"{path} is not UTF-8 text")
+    except ValueError:  # U+0000 in the path, which its field tells of
+        return _missing(file, path)
     except OSError as error:
         return file.wrong(f"{path} can't be read: {error.strerror}", "a static pod is one file")
     match found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from bootstrap import paths
 from bootstrap.spec import directories, owned
@@ -198,9 +199,30 @@ def manifest_directory(cluster: Place) -> Iterator[Fault]:
             yield path.wrong(f"{path.text} is not apart from etcd's data, {data}")
 
 
+def manifest_names(cluster: Place) -> Iterator[Fault]:
+    """Static pods keep their files' names in a node's manifest directory, where each is there once and seen."""
+    ours = {f"{name}.yaml" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")}
+    ours |= {f"{scheduler['name'].text}.yaml" for scheduler in cluster["schedulers"]}
+    everywhere = {node["name"].text for node in cluster["nodes"]}
+    first: dict[tuple[str, str], Place] = {}
+    for entry in cluster["staticPods"]:
+        file, name = entry["file"], PurePosixPath(entry["file"].text).name
+        if name.startswith("."):
+            yield file.wrong("the kubelet does not see a file whose name begins with a dot", "give it another name")
+        if name in ours:
+            yield file.wrong(f"{name} is the manifest of a part of the control plane", "give it another name")
+        for node in sorted({place.text for place in entry["nodes"]} or everywhere):
+            before = first.setdefault((node, name), file)
+            if name and before is not file:
+                yield file.wrong(
+                    f"node {node} has a {name} already, from {dotted(before.where)}", "give it another name"
+                )
+                break
+
+
 RULES: tuple[Rule, ...] = (
     *(node_identity, control_plane, ssh_of_all, one_family, apart, room_for_pods, validity),
-    *(scheduler_identity, ports, places, additions, allotment, configurations, manifest_directory),
+    *(scheduler_identity, ports, places, additions, allotment, configurations, manifest_directory, manifest_names),
 )
 
 
