@@ -20,7 +20,7 @@ import yaml
 from bootstrap.errors import Problem
 from bootstrap.versions import DEFAULT
 from tests.conftest import NewLab
-from tests.lab import Lab, build, cache, clusterfile, find, subnets, up
+from tests.lab import Lab, build, cache, clusterfile, find, programs, subnets, up
 from tests.lab.__main__ import main
 from tests.lab.archive import Content, Image, write
 from tests.lab.node import Node
@@ -211,6 +211,12 @@ def test_a_cleared_cache_builds_again(empty_cache: Path) -> None:
 def test_a_disk_without_room_is_told_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="GiB free"):
         require_room(tmp_path, gigabytes=1_000_000)
+
+
+def test_a_program_that_is_not_there_is_a_problem_with_a_way_out() -> None:
+    with pytest.raises(Problem) as caught:
+        programs.run(["no-such-program"])
+    assert caught.value.next == "python -m tests.lab deps"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class Node:
     def kill(self) -> None:
         """Take its power away."""
         podman("kill", "--signal", "KILL", self.container)
+        podman("wait", "--interval", "20ms", self.container)
 
     def pause(self) -> None:
         """Freeze every one of its programs: it neither answers nor refuses."""
@@ -74,4 +75,6 @@ class Node:
         if not exists("container", self.container):
             return "absent"
         status = str(inspect("container", self.container)["State"]["Status"])
-        return "stale" if status == "running" and not answers(self.container) else status
+        if status == "running" and not answers(self.container):
+            return "stale"
+        return "exited" if status == "stopped" else status  # podman's own difference: whether it has cleaned up

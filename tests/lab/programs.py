@@ -12,7 +12,10 @@ from bootstrap.errors import Problem
 
 def run(argv: Sequence[str | Path], *, stdin: str = "", cwd: Path | None = None, next: str = "") -> str:
     """Standard output of the program; a Problem with its last words, and `next`, when it fails."""
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
+    try:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
+    except FileNotFoundError as missing:
+        raise Problem(f"there is no program {argv[0]}", next=next or "python -m tests.lab deps") from missing
     if done.returncode:
         raise failure(argv, done.returncode, done.stderr or done.stdout, next=next)
     return done.stdout
