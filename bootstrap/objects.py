@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -61,26 +62,16 @@ def objects(cluster: Cluster, kubelet_config: Mapping[str, Any], directory: Path
     `kubelet_config` is what the kubelets share, `directory` where cluster.yaml lies. A Problem tells of
     manifests that can't be read, and of an object that comes twice.
     """
-    wanted = (
-        *rbac(cluster),
-        *schedulers(cluster),
-        *configs(cluster, kubelet_config),
-        *dns(cluster),
-        *proxy(cluster),
-        *addons(cluster, directory),
+    return ordered(
+        (
+            *rbac(cluster),
+            *schedulers(cluster),
+            *configs(cluster, kubelet_config),
+            *dns(cluster),
+            *proxy(cluster),
+            *addons(cluster, directory),
+        )
     )
-    seen: set[str] = set()
-    for wanted_object in wanted:
-        if (name := key(wanted_object)) in seen:
-            raise Problem(
-                f"{name} is wanted twice",
-                why="two manifests, or a manifest and bootstrap itself, describe the same object",
-                next="take one of them out of `addons`; `dns: {disabled: true}` and `proxy: {disabled: true}` "
-                "leave bootstrap's own CoreDNS and kube-proxy out",
-                code=Code.WRONG_FILE,
-            )
-        seen.add(name)
-    return ordered(wanted)
 
 
 def key(wanted: Mapping[str, Any]) -> str:
@@ -90,14 +81,24 @@ def key(wanted: Mapping[str, Any]) -> str:
     """
     group, slash, _ = wanted["apiVersion"].partition("/")
     metadata = wanted["metadata"]
-    return f"{group if slash else ''}|{wanted['kind']}|{metadata.get('namespace', '')}|{metadata['name']}"
+    return f"{group if slash else ''}|{wanted['kind']}|{metadata.get('namespace') or ''}|{metadata['name']}"
 
 
 def ordered(wanted: Iterable[Object]) -> tuple[Object, ...]:
-    """In order of application; what may go together stays in the order given."""
+    """In order of application; what may go together stays in the order given. A Problem: an object comes twice."""
     ranks = {kind: rank for rank, kind in enumerate(_FIRST)}
     ranks |= {kind: rank for rank, kind in enumerate(_LAST, len(_FIRST) + 1)}
-    return tuple(sorted(wanted, key=lambda each: ranks.get(each["kind"], len(_FIRST))))
+    found = tuple(sorted(wanted, key=lambda each: ranks.get(each["kind"], len(_FIRST))))
+    times = Counter(map(key, found))
+    if twice := sorted(name for name, number in times.items() if number > 1):
+        raise Problem(
+            f"{', '.join(twice)}: wanted twice",
+            why="two manifests, or a manifest and bootstrap itself, describe the same object",
+            next="take one of them out of `addons`; `dns: {disabled: true}` and `proxy: {disabled: true}` "
+            "leave bootstrap's own CoreDNS and kube-proxy out",
+            code=Code.WRONG_FILE,
+        )
+    return found
 
 
 def rbac(cluster: Cluster) -> tuple[Object, ...]:
