@@ -34,10 +34,12 @@ def directories(turn: Turn) -> tuple[str, ...]:
 def moves(turn: Turn, was: Facts, etcd: str, leave: str) -> Iterator[tuple[str, ...]]:
     """What the script does, in its order; `leave` is the command of a kubelet without an API server."""
     manifests = was.machine.manifests
+    # A kubelet that runs would refuse a new pod whose port one that is dropped still holds, and not try again.
+    stops = KUBELETS_OWN & set(turn.restart) or any(in_directory(path, manifests) for path in turn.drop)
     if turn.leaves:
         yield "kubelet", "leave"
     else:
-        yield "kubelet", "restart" if KUBELETS_OWN & set(turn.restart) or not was.record.settled else "keep"
+        yield "kubelet", "restart" if stops or not was.record.settled else "keep"
     stopping = set(turn.restart) - {"kubelet", "host"}  # those that do not run yet too: a swap back stops them
     last = {part: place for place, part in enumerate(ORDER)}
     for part in sorted(stopping, key=lambda part: (last.get(part, -1), part)):

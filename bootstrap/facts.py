@@ -1,4 +1,4 @@
-"""The only module that reads what a node tells: the observe script's lines to Facts, and the record to JSON and back."""
+"""The only module that reads what a node tells: the script's lines to Facts, and the record to JSON and back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from bootstrap.world import Birth, Facts, Machine, Record
 
 # Flags of the kubelet that our own unit sets, or that stand for what our configuration says; all others are kept.
 OURS = frozenset(
-    "--bootstrap-kubeconfig --kubeconfig --config --config-dir --hostname-override --node-ip"
-    " --pod-manifest-path --container-runtime-endpoint --register-with-taints".split()
+    {
+        "--bootstrap-kubeconfig",
+        "--config",
+        "--config-dir",
+        "--container-runtime-endpoint",
+        "--hostname-override",
+        "--kubeconfig",
+        "--node-ip",
+        "--pod-manifest-path",
+        "--register-with-taints",
+    }
 )
 
 

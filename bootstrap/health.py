@@ -1,4 +1,4 @@
-"""Waits until what a turn asked for runs and answers, as design says healthy is; dialled through SSH to the node's loopback."""
+"""Waits until what a turn asked for runs and answers; dialled through SSH to the node's own loopback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 def answers(dial: Dial, probe: Probe) -> str:
-    """ "" when it can do its work, else what it said instead.
+    """Nothing ("") when it can do its work, else what it said instead.
 
     The server's name is not verified: nothing secret is sent, and the line ends on the node itself.
     """
@@ -44,16 +44,15 @@ def wait(
     soak: bool,
     say: Say,
 ) -> str:
-    """ "" once every probe passes and every generation is the wanted one; else, at the deadline, what was missing."""
+    """Nothing ("") once every probe passes and every wanted generation runs; at the deadline, what was missing."""
     deadline = time.monotonic() + seconds
     missing = {probe.part: "no answer" for probe in probes}
-    waiting = list(probes)
+    waiting, told = list(probes), set[str]()
     while True:
         for probe in list(waiting):
             missing[probe.part] = asked(dial, probe)
             if not missing[probe.part]:
                 waiting.remove(probe)
-                say(f"{probe.part} is healthy")
         if not waiting:
             running = observe().running
             missing = {part: "still to come" for part, wanted in runs.items() if running.get(part) != wanted}
@@ -63,12 +62,16 @@ def wait(
                 soak = False
                 time.sleep(SOAK)
             waiting = list(probes)
+        for part in sorted(runs.keys() - told - {part for part, why in missing.items() if why} - {"host"}):
+            told.add(part)
+            say(f"{part} answers")
         if time.monotonic() > deadline:
             return "; ".join(f"{part}: {why}" for part, why in sorted(missing.items()) if why)
         time.sleep(PAUSE)
 
 
 def asked(dial: Dial, probe: Probe) -> str:
+    """Like `answers`, and a broken connection is an answer too."""
     try:
         return answers(dial, probe)
     except Problem as problem:

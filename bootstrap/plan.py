@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 
 from bootstrap.world import (
     Apply,
@@ -92,7 +92,7 @@ def may_start(world: World, node: str) -> bool:
 
 
 def leave(world: World, turns: Turns) -> Wave | Blocked:
-    """Nodes that leave, one by one: drained, out of etcd's list, wiped, their Node dropped; all at once if none stays."""
+    """Nodes that leave, one by one: drained, out of etcd's list, wiped, their Node dropped; if none stays, together."""
     members = world.members or {}
     seats = world.voters | members.keys() | {n for n, facts in world.facts.items() if facts.record.birth}
     if not seats - world.leaving:
@@ -180,9 +180,10 @@ STAGES: tuple[Stage, ...] = (leave, start, seat, change, work)
 
 
 def next_wave(world: World, wants: Wants, turns: Turns) -> Wave | Blocked:
-    """The first that may go of: leaving, starting, etcd's list, changing, workers, objects; () when all is as wanted."""
+    """The first that may go of the stages, then the objects; () when all is as wanted."""
     reasons = []
-    for stage in (*STAGES, lambda w, t: objects(w, t, wants)):
+    stages: tuple[Stage, ...] = (*STAGES, partial(objects, wants=wants))
+    for stage in stages:
         match stage(world, turns):
             case Blocked() as blocked:
                 reasons.append(blocked)

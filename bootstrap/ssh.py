@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 import socket
@@ -33,6 +34,8 @@ class Login:
     identity: Path | None = None
     host_key: str = ""
     known_hosts: tuple[Path, ...] = ()
+    jump: Login | None = None  # the host to go through
+    sudo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Prompt(paramiko.Transport):
     _preferred_ciphers = (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
-        *paramiko.Transport._preferred_ciphers,
+        *paramiko.Transport._preferred_ciphers,  # type: ignore[attr-defined]  # a hook without a public name
     )
 
     def __init__(self, sock: socket.socket | paramiko.Channel, **options: object) -> None:
@@ -110,7 +113,10 @@ class Host:
     def dial(self, port: int) -> paramiko.Channel:
         """A stream to a port of the node's own loopback."""
         transport = self._open().transport
-        return transport.open_channel("direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=10)
+        channel: paramiko.Channel = transport.open_channel(
+            "direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=10
+        )
+        return channel
 
     def close(self) -> None:
         """Ends the connection."""
@@ -137,7 +143,7 @@ class Host:
             return self._connection
 
     def _exec(self, words: Sequence[str], stdin: bytes = b"", *, timeout: float) -> Reply:
-        command = shlex.join(words if self._login.user == "root" else ["sudo", "-n", "--", *words])
+        command = shlex.join(["sudo", "-n", "--", *words] if self._login.sudo else words)
         try:
             channel = self._open().transport.open_session(timeout=CONNECT)
             channel.settimeout(timeout)
@@ -161,18 +167,14 @@ class Host:
 
 
 def _send(channel: paramiko.Channel, stdin: bytes) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the command ended before it read everything: its status tells
         channel.sendall(stdin)
         channel.shutdown_write()
-    except OSError:
-        pass  # the command ended before it read everything: its status tells
 
 
 def _drain(channel: paramiko.Channel, into: list[bytes]) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the reader of stdout reports it
         into.extend(iter(lambda: channel.recv_stderr(65536), b""))
-    except OSError:
-        pass  # the reader of stdout reports it
 
 
 def connect(name: str, login: Login) -> fabric.Connection:
@@ -186,6 +188,7 @@ def connect(name: str, login: Login) -> fabric.Connection:
         options |= {"key_filename": str(login.identity.expanduser()), "look_for_keys": False, "allow_agent": False}
     connection = fabric.Connection(
         login.host,
+        gateway=connect(name, login.jump) if login.jump else None,
         user=login.user,
         port=login.port,
         config=fabric.Config(overrides={"load_ssh_configs": False}),
@@ -199,7 +202,7 @@ def connect(name: str, login: Login) -> fabric.Connection:
         raise Problem(
             f"{name}: {login.host} shows another host key than the one that is known",
             why=f"it shows {error.key.get_name()} {error.key.get_base64()}",
-            next="if the machine was rebuilt, put its new key into cluster.yaml (ssh.hostKey); else find out who answers",
+            next="if the machine was rebuilt, put its new key into cluster.yaml (ssh.hostKey); else see who answers",
             code=Code.UNREACHABLE,
         ) from error
     except paramiko.AuthenticationException as error:

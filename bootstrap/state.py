@@ -64,7 +64,7 @@ class Store(MutableMapping[str, bytes]):
         return Problem(
             f"can't {verb} {self._directory / name}",
             why=error.strerror or str(error),
-            next=f"mend the directory (ls -ld {self._directory}; df {self._directory.parent}) and run the command again",
+            next=f"mend the directory (ls -ld {self._directory}; df {self._directory.parent}) and run it again",
         )
 
 

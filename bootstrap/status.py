@@ -17,7 +17,7 @@ def look(session: Session) -> dict[str, Any]:
         "apiVersion": "bootstrap/v1",
         "kind": "Status",
         "cluster": session.cluster.name,
-        "nodes": [_node(session, node, facts.get(node.name) is not None) for node in session.cluster.nodes],
+        "nodes": [_node(session, node, reached=node.name in facts) for node in session.cluster.nodes],
         "etcd": None
         if members is None
         else [
@@ -27,7 +27,7 @@ def look(session: Session) -> dict[str, Any]:
     }
 
 
-def _node(session: Session, node: Node, reached: bool) -> dict[str, Any]:  # noqa: FBT001
+def _node(session: Session, node: Node, *, reached: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"name": node.name, "role": node.role, "address": node.address}
     if not reached:
         return told | {"state": "unreachable", "why": session.unreachable[node.name].what, "parts": []}

@@ -18,7 +18,7 @@ Dial = Callable[[int], paramiko.Channel]  # a port of the node's loopback -> a s
 
 
 class ChannelStream(httpcore2.NetworkStream):
-    """An SSH channel as httpcore wants it; under TLS by a memory BIO, since a channel has no file descriptor of its own."""
+    """An SSH channel as httpcore wants it; TLS goes through memory, since a channel has no file descriptor."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         """The channel is open."""

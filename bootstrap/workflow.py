@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -30,7 +31,6 @@ from bootstrap.world import (
     File,
     Listed,
     Member,
-    Record,
     Turn,
     Wants,
     Wave,
@@ -324,15 +324,23 @@ class Session:
         self._report(Event("", f"{len(puts)} objects put, {len(step.drop)} dropped"))
 
     def _login(self, node: Node) -> Login:
-        ssh, shared = node.ssh, self.cluster.ssh
-        identity = ssh.identity_file or shared.identity_file
+        ssh = self.cluster.ssh_of(node)
+        user, known = ssh.user or "root", (self.directory / "known_hosts", Path("~/.ssh/known_hosts"))
+        identity = Path(ssh.identity_file) if ssh.identity_file else None
+        jump = None
+        for hop in (ssh.jump or "").split(",") if ssh.jump else ():
+            login, _, place = hop.rpartition("@")
+            url = urlsplit(f"//{place}")
+            jump = Login(url.hostname or place, url.port or 22, login or user, identity, known_hosts=known, jump=jump)
         return Login(
             host=ssh.host or node.address,
-            port=ssh.port or shared.port or 22,
-            user=ssh.user or shared.user or "root",
-            identity=Path(identity) if identity else None,
+            port=ssh.port or 22,
+            user=user,
+            identity=identity,
             host_key=ssh.host_key or "",
-            known_hosts=(self.directory / "known_hosts", Path("~/.ssh/known_hosts")),
+            known_hosts=known,
+            jump=jump,
+            sudo=user != "root" if ssh.sudo is None else ssh.sudo,
         )
 
 

@@ -1,4 +1,4 @@
-"""What is wanted, seen, known and done, as plain values: File, Facts, World, the four steps, and what a step does, imagined."""
+"""What is wanted, seen, known and done, as plain values; and what a step does, imagined (`after`)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ BLOCK = re.compile(r"(<!-- output: (?P<command>bootstrap [^>]*?) -->\n```text\n)
 def printed(command: str) -> str:
     """What a command of ours prints on a screen of 100 columns."""
     words = [sys.executable, "-m", *command.split()]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE, env={"COLUMNS": "100", "PATH": ""})
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=True, cwd=HERE, env={"COLUMNS": "100", "PATH": ""}
+    )
     return done.stdout.replace("python -m bootstrap", "bootstrap").rstrip()
 
 

@@ -1,4 +1,4 @@
-"""A room of fake hosts: `after()` cut into small moves, with faults; a run sees of it what a real one would, and may die at any move."""
+"""A room of fake hosts: `after()` cut into small moves, with faults; a run may die at any of them."""
 
 from __future__ import annotations
 
@@ -96,10 +96,7 @@ class Room:
         """How many voters run, each with its own data."""
         facts = {n: f for n, f in self.world.facts.items() if n not in self.dead}
         members = (self.world.members or {}).items()
-        return sum(
-            m.votes and n in facts and "etcd" in facts[n].running and facts[n].etcd == m.id
-            for n, m in members
-        )
+        return sum(m.votes and n in facts and "etcd" in facts[n].running and facts[n].etcd == m.id for n, m in members)
 
     def quorum(self) -> int:
         """How many have to."""
@@ -110,9 +107,7 @@ class Room:
         if self.world.members and self.serving() >= self.quorum():
             return self.world.members
         alive = [f for n, f in self.world.facts.items() if n not in self.dead]
-        unknown = self.dead & self.world.voters or any(
-            f.record.files or f.record.birth or f.etcd for f in alive
-        )
+        unknown = self.dead & self.world.voters or any(f.record.files or f.record.birth or f.etcd for f in alive)
         return None if unknown else {}
 
     def observe(self, nodes: AbstractSet[str]) -> tuple[Mapping[str, Facts], Mapping[str, Listed] | None]:
@@ -175,9 +170,7 @@ class Room:
             self.tick()
         for was, file in turn.put:
             assert self.fact(node).seen.get(file.path) == was
-            self.put(
-                node, replace(self.fact(node), seen={**self.fact(node).seen, file.path: file.fingerprint})
-            )
+            self.put(node, replace(self.fact(node), seen={**self.fact(node).seen, file.path: file.fingerprint}))
             self.tick()
         for path in turn.drop:
             seen = {p: d for p, d in self.fact(node).seen.items() if p != path}
@@ -230,9 +223,7 @@ class Room:
         """The truth, with etcd's ids told apart only by whether data and list agree."""
         members = self.world.members or {}
         facts = {
-            n: replace(
-                f, etcd="ok" if n in members and members[n].id == f.etcd else "stale" if f.etcd else ""
-            )
+            n: replace(f, etcd="ok" if n in members and members[n].id == f.etcd else "stale" if f.etcd else "")
             for n, f in self.world.facts.items()
         }
         return replace(self.world, facts=facts, members={n: replace(m, id="") for n, m in members.items()})

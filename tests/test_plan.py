@@ -98,9 +98,7 @@ def show(world: World) -> list[str]:
                 case Turn():
                     parts.append(f"turn {step.node}" + "!" * step.fresh)
                 case Member():
-                    parts.append(
-                        f"{ {None: 'out', False: 'learner', True: 'voter'}[step.votes] } {step.node}"
-                    )
+                    parts.append(f"{ {None: 'out', False: 'learner', True: 'voter'}[step.votes] } {step.node}")
                 case Drain():
                     parts.append(f"drain {step.node}")
                 case Apply():
@@ -227,9 +225,7 @@ def test_a_birth_counts_only_with_its_data() -> None:
 
 
 def test_a_generation_is_the_digest_of_all_files_of_a_part() -> None:
-    one, two, live = (
-        File(f"/{n}", n.encode(), part=part) for n, part in (("1", "etcd"), ("2", "etcd"), ("3", ""))
-    )
+    one, two, live = (File(f"/{n}", n.encode(), part=part) for n, part in (("1", "etcd"), ("2", "etcd"), ("3", "")))
     assert stamped([one, two, live]) == stamped([live, two, one])
     assert stamped([one, two])[1] == stamped([one, two, live])[1]
     others = [replace(two, content=content) for content in (b"y", b"z")]
@@ -490,6 +486,4 @@ def test_a_thousand_workers_are_planned_in_waves_of_sixteen_and_within_200_megab
     )
     took, megabytes, waves, ran = map(float, done.stdout.split())
     assert (megabytes < 200, waves) == (True, 3 + 63), done.stdout
-    print(
-        f"\nplan {took:.2f} s, {megabytes:.0f} MB, {waves:.0f} waves; the run's own share {ran:.2f} s", end=""
-    )
+    print(f"\nplan {took:.2f} s, {megabytes:.0f} MB, {waves:.0f} waves; the run's own share {ran:.2f} s", end="")

@@ -32,13 +32,12 @@ def change(asked: Change) -> int:
     with (
         output.progress(f"bootstrap {asked.command}") as report,
         Session(asked.path, report, wait=asked.timeout) as session,
+        state.locked(session.directory),
     ):
-        with state.locked(session.directory):
-            session.keep()
-            world = session.world(
-                leaving=frozenset(n.name for n in session.cluster.nodes) if asked.everyone_leaves else frozenset()
-            )
-            return _changed(asked, session, world)
+        session.keep()
+        everyone = frozenset(node.name for node in session.cluster.nodes)
+        world = session.world(leaving=everyone if asked.everyone_leaves else frozenset())
+        return _changed(asked, session, world)
 
 
 def _changed(asked: Change, session: Session, world: World) -> int:

@@ -10,7 +10,8 @@ from bootstrap.cli import options
 
 
 @click.command(
-    epilog="\b\nExamples:\n  bootstrap kubeconfig > ~/.kube/config\n  kubectl --kubeconfig <(bootstrap kubeconfig) get nodes"
+    epilog="\b\nExamples:\n  bootstrap kubeconfig > ~/.kube/config\n"
+    "  kubectl --kubeconfig <(bootstrap kubeconfig) get nodes"
 )
 @options.file
 def command(path: Path) -> None:

@@ -18,7 +18,7 @@ from bootstrap.workflow import Event, Report
 
 def complain(problem: Problem) -> None:
     """What happened, why, and what to type next."""
-    click.secho(f"error: {problem.what}", err=True, fg="red" if coloured(sys.stderr.isatty()) else None)
+    click.secho(f"error: {problem.what}", err=True, fg="red" if coloured(terminal=sys.stderr.isatty()) else None)
     for line in problem.why.splitlines():
         click.echo(f"  {line}", err=True)
     for line in problem.next.splitlines():
@@ -30,7 +30,7 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def coloured(terminal: bool) -> bool:  # noqa: FBT001
+def coloured(*, terminal: bool) -> bool:
     """Whether to colour: https://no-color.org."""
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 

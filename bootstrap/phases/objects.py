@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bootstrap import kubelet, objects as api
+from bootstrap import kubelet
+from bootstrap import objects as api
 from bootstrap.documents import Object
 from bootstrap.phases.phase import Setting
 

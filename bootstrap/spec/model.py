@@ -80,10 +80,10 @@ class Networking(Part):
 
 
 class Ssh(Part):
-    """How a node is reached: its own fields, then the cluster's `ssh`, then ~/.ssh/config."""
+    """How a node is reached: its own fields, then the cluster's `ssh`."""
 
     host: SshHost | None = None
-    """Name, address or Host of ~/.ssh/config to connect to; only on a node, whose `address` it is if not given."""
+    """Name or address to connect to; only on a node, whose `address` it is if not given."""
     port: Port | None = None
     """Port of sshd."""
     user: SshUser | None = None
@@ -176,8 +176,6 @@ class Cluster(Part):
     """Static pods of your own."""
     addons: Many[Addon] = ()
     """Manifests to apply."""
-    kubeadm_join: bool = False
-    """Whether `kubeadm join` may add workers: tokens, cluster-info, and a signer of kubelet certificates."""
     encryption_algorithm: Literal["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"] = "ECDSA-P256"
     """Kind of the keys."""
     certificate_validity_days: Annotated[int, Field(ge=1, le=3650)] = 365

@@ -151,9 +151,6 @@ networking:
 #addons:
 #- file: addons/
 
-# true: "kubeadm join" may add workers. It turns on tokens, cluster-info, and a signer of kubelet certificates.
-#kubeadmJoin: false
-
 # ECDSA-P256, ECDSA-P384, RSA-2048, RSA-3072 or RSA-4096.
 #encryptionAlgorithm: ECDSA-P256
 #certificateValidityDays: 365

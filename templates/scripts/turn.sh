@@ -79,6 +79,7 @@ begin() { # go|back
 	[ -s "$ours/result" ] || fail 3 "the turn ended without a word: $(tail -n 1 "$ours/unit.log")"
 	IFS=$tab read -r code words <"$ours/result"
 	[ "$code" = 0 ] || printf '%s\n' "$words" >&2
+	[ -f "$ours/record.json" ] || rm -rf "$turn" "$ours/result" "$ours/unit.log"
 	exit "$code"
 }
 
@@ -156,7 +157,12 @@ stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one
 	moves data | while IFS= read -r path; do mkdir -p "$path" && chmod 700 "$path"; done
 }
 
+flush() { # paths on stdin are on the disk; a sync of everything would wait for the writes of others
+	tr '\n' '\0' | xargs -0 -r sync
+}
+
 swap() { # 4: renames only, manifests last, since the moves come in that order
+	moves put | cut -f 2 | while IFS= read -r staged; do [ -e "$staged" ] && printf '%s\n' "$staged"; done | flush
 	moves put | while IFS=$tab read -r path staged _; do
 		[ -e "$staged" ] || continue
 		mv -f "$staged" "$path" || { printf '%s\n' "$path" && break; }
@@ -165,7 +171,7 @@ swap() { # 4: renames only, manifests last, since the moves come in that order
 	moves drop | while IFS=$tab read -r path _; do
 		if [ -e "$ours/originals$path" ]; then mv -f "$ours/originals$path" "$path"; else rm -f "$path"; fi
 	done
-	sync
+	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
 }
 
 settings() { # 5: what lies in sysctl.d and modules-load.d holds now, not only after the next boot
@@ -237,7 +243,7 @@ back() { # the former generation again; etcd's data stays
 	done <"$ours/former/paths"
 	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
 	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
-	sync
+	cut -f 1 "$ours/former/paths" | sed 's#/[^/]*$##' | sort -u | flush
 	[ -n "$(moves bare)" ] && empty
 	[ "$(moves kubelet)" = keep ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
