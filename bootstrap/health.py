@@ -42,6 +42,7 @@ def wait(
     *,
     seconds: float,
     soak: bool,
+    stopped: Callable[[], bool],
     say: Say,
 ) -> str:
     """Nothing ("") once every probe passes and every wanted generation runs; at the deadline, what was missing."""
@@ -56,16 +57,16 @@ def wait(
         if not waiting:
             running = observe().running
             missing = {part: "still to come" for part, wanted in runs.items() if running.get(part) != wanted}
-            if not missing and not soak:
-                return ""
-            if not missing:
-                soak = False
-                time.sleep(SOAK)
             waiting = list(probes)
         for part in sorted(runs.keys() - told - {part for part, why in missing.items() if why} - {"host"}):
             told.add(part)
             say(f"{part} answers")
-        if time.monotonic() > deadline:
+        if not any(missing.values()):
+            if not soak:
+                return ""
+            soak = False
+            time.sleep(SOAK)
+        if time.monotonic() > deadline or stopped():
             return "; ".join(f"{part}: {why}" for part, why in sorted(missing.items()) if why)
         time.sleep(PAUSE)
 

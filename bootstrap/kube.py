@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -17,7 +18,12 @@ Object = Mapping[str, Any]
 
 MANAGER = "bootstrap"  # the name our fields are owned under
 INVENTORY = ("kube-system", "bootstrap-objects")  # the ConfigMap that lists the keys of what is ours
+PATIENCE = 5.0  # seconds that a request is repeated while the API is busy or starting
 LINES = 4  # connections that ask at the same time
+
+
+class Unanswered(Problem):
+    """The API could not be asked."""
 
 
 class Kube:
@@ -30,7 +36,7 @@ class Kube:
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The object or list at this path; None when there is none; Problem for anything else."""
-        response = self._client.get(path)
+        response = self._ask("GET", path)
         if response.status_code == 404:
             return None
         return self._read(response, f"get {path}")
@@ -84,7 +90,7 @@ class Kube:
                 {"apiVersion": version, "kind": kind, "metadata": {"name": metadata_name, "namespace": namespace}}
             )
             if path:
-                response = self._client.delete(path, params={"propagationPolicy": "Background"})
+                response = self._ask("DELETE", path, parameters={"propagationPolicy": "Background"})
                 if response.status_code != 404:
                     self._read(response, f"delete {name}")
 
@@ -142,12 +148,30 @@ class Kube:
         parameters = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
             parameters["dryRun"] = "All"
-        return self._client.patch(
-            path,
-            params=parameters,
-            content=json.dumps(wanted).encode(),
-            headers={"Content-Type": "application/apply-patch+yaml"},
-        )
+        return self._ask("PATCH", path, parameters=parameters, content=json.dumps(wanted).encode())
+
+    def _ask(
+        self, method: str, path: str, *, parameters: Mapping[str, str] | None = None, content: bytes = b""
+    ) -> httpx2.Response:
+        """One request, and again for a while when the server is busy or the line broke: all of ours may be repeated."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                response = self._client.request(
+                    method,
+                    path,
+                    params=parameters,
+                    content=content,
+                    headers={"Content-Type": "application/apply-patch+yaml"} if content else None,
+                )
+                if response.status_code not in (429, 500, 502, 503, 504) or time.monotonic() > deadline:
+                    return response
+                why = response.text[:400]
+            except httpx2.HTTPError as error:
+                why = str(error) or type(error).__name__
+            if time.monotonic() > deadline:
+                raise Unanswered("the API can't be asked", why=why, next="bootstrap status")
+            time.sleep(0.2)
 
     def _read(self, response: httpx2.Response, what: str) -> dict[str, Any]:
         if response.status_code >= 400:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap import credentials, documents, state
-from bootstrap.workflow import Session
+from bootstrap.workflow import Session, pod_networks
 from bootstrap.world import Facts, Machine, Record, World, stamped
 
 
@@ -18,7 +18,7 @@ def write(file: Path, target: Path) -> tuple[int, bool]:
         kept = state.Store(session.directory)
         store: MutableMapping[str, bytes] = ChainMap({}, kept)
         throw_away = "pki/ca.key" not in kept
-        session.store = store
+        session.hosts.store = store
         credentials.issue(session.cluster, store, datetime.now(UTC))
         world = imagined(session)
         count = 0
@@ -27,7 +27,7 @@ def write(file: Path, target: Path) -> tuple[int, bool]:
                 path = target / "nodes" / node.name / wanted.path.lstrip("/")
                 _put(path, wanted.content, wanted.mode)
                 count += 1
-        objects = "---\n".join(documents.dump(each) for each in session.objects(world).values())
+        objects = "---\n".join(documents.dump(each) for each in session.objects(frozenset(world.nodes)).values())
         _put(target / "objects.yaml", objects.encode(), 0o644)
         if throw_away:
             _put(
@@ -52,7 +52,7 @@ def imagined(session: Session) -> World:
         facts=facts,
         members={},
         nodes={node.name: False for node in cluster.nodes},
-        pods=session.pods({}),
+        pods=pod_networks(cluster, {}),
     )
 
 

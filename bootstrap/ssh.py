@@ -78,6 +78,7 @@ class Host:
         reply = self._exec(["sh", "-s", "--", etcd, manifests], script.encode(), timeout=60)
         if reply.status:
             raise self._refused(reply)
+        self._forwards()
         return facts.parse(self.name, reply.out)
 
     def turn(self, turn: Turn, was: Facts, etcd: str, leave: File) -> None:
@@ -122,6 +123,21 @@ class Host:
         """Ends the connection."""
         if self._connection:
             self._connection.close()
+
+    def _forwards(self) -> None:
+        """Problem when sshd refuses to reach its own loopback: nothing could be asked of etcd or the API."""
+        try:
+            self.dial(22).close()
+        except paramiko.ChannelException as error:
+            if error.code == 1:  # administratively prohibited; 2 is a refused connection, which is an answer
+                raise Problem(
+                    f"{self.name}: sshd does not forward to its own node",
+                    why="AllowTcpForwarding, or DisableForwarding, says so",
+                    next="in sshd_config on the node: AllowTcpForwarding local; then: systemctl reload ssh",
+                    code=Code.UNREACHABLE,
+                ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Problem(f"{self.name}: the connection broke", why=str(error), code=Code.UNREACHABLE) from error
 
     def _ended(self, reply: Reply) -> None:
         if reply.status:

@@ -30,12 +30,12 @@ def look(session: Session) -> dict[str, Any]:
 def _node(session: Session, node: Node, *, reached: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"name": node.name, "role": node.role, "address": node.address}
     if not reached:
-        return told | {"state": "unreachable", "why": session.unreachable[node.name].what, "parts": []}
-    parts = [_part(session, node, probe) for probe in session.probes(node)]
+        return told | {"state": "unreachable", "why": session.hosts.unreachable[node.name].what, "parts": []}
+    parts = [_part(session, node, probe) for probe in session.hosts.probes(node)]
     healthy = all(part["healthy"] for part in parts)
     return told | {"state": "healthy" if healthy else "unhealthy", "parts": parts}
 
 
 def _part(session: Session, node: Node, probe: Probe) -> dict[str, Any]:
-    why = health.asked(session.host(node.name).dial, probe)
+    why = health.asked(session.hosts[node.name].dial, probe)
     return {"name": probe.part, "healthy": not why, "why": why}

@@ -84,10 +84,10 @@ def _ended(session: Session, plan: Plan, outcome: Outcome) -> int:
 
 def refuse_unreachable(session: Session, world: World) -> None:
     """A control-plane node that can't be reached ends the command before anything has changed, when it is needed."""
-    if not session.unreachable:
+    if not session.hosts.unreachable:
         return
-    for problem in session.unreachable.values():
+    for problem in session.hosts.unreachable.values():
         output.complain(problem)
     if not world.facts or not world.members:
-        names = ", ".join(sorted(session.unreachable))
+        names = ", ".join(sorted(session.hosts.unreachable))
         raise Problem(f"{names} can't be reached; nothing has changed", code=Code.UNREACHABLE)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import click
 
 from bootstrap.errors import Problem
-from bootstrap.workflow import Event, Report
+from bootstrap.hosts import Event, Report
 
 
 def complain(problem: Problem) -> None:

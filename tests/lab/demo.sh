@@ -5,11 +5,10 @@ bin=$1
 name=$2
 step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
 echo "A node that looks like a fresh machine: systemd, sshd, containerd, a kubelet. The first time, Kubernetes is built."
-"$bin/python" -m tests.lab up --nodes 1 --name "$name"
-directory=$("$bin/python" -m tests.lab where --name "$name")
-BOOTSTRAP_FILE=$directory/cluster.yaml
+BOOTSTRAP_FILE=$("$bin/python" -m tests.lab up --nodes 1 --name "$name")
 export BOOTSTRAP_FILE
-kubectl=$("$bin/python" -m tests.lab kubectl)
+directory=$(dirname "$BOOTSTRAP_FILE")
+kubectl=$("$bin/python" -c 'from bootstrap.versions import DEFAULT; from tests.lab.build import binaries; print(binaries(DEFAULT))')/kubectl
 step bootstrap init
 "$bin/bootstrap" init
 "$bin/bootstrap" kubeconfig >"$directory/admin.conf"

@@ -1,0 +1,148 @@
+"""Everything that can be asked: every node of the file over SSH, and through them etcd and the API."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bootstrap import credentials, health, tunnel
+from bootstrap.components import Probe, components
+from bootstrap.errors import Problem
+from bootstrap.etcd import Etcd
+from bootstrap.kube import Kube
+from bootstrap.spec.model import API_PORT, Cluster, Node
+from bootstrap.ssh import Host, Login
+from bootstrap.world import Facts, Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened that a person who waits wants to see; `node` "" is the cluster."""
+
+    node: str
+    text: str
+
+
+Report = Callable[[Event], None]
+
+
+class Hosts:
+    """The nodes of one cluster, opened when they are first asked."""
+
+    def __init__(self, cluster: Cluster, store: MutableMapping[str, bytes], known_hosts: Path, report: Report) -> None:
+        """Nothing is connected yet; `store` holds the identities by which etcd and the API know us."""
+        self.cluster, self.store, self.report = cluster, store, report
+        self.known: dict[str, Facts] = {}  # as they were last told
+        self.unreachable: dict[str, Problem] = {}
+        self.stopping = threading.Event()  # set when whoever waits should give up
+        self.pool = ThreadPoolExecutor(16)
+        self._hosts = {node.name: Host(node.name, login(cluster, node, known_hosts)) for node in cluster.nodes}
+        self._kube: Kube | None = None
+
+    def close(self) -> None:
+        """Whoever waits gives up, and every connection ends."""
+        self.stopping.set()
+        self.pool.shutdown(cancel_futures=True)
+        for host in self._hosts.values():
+            host.close()
+
+    def __getitem__(self, node: str) -> Host:
+        """The host of this node."""
+        return self._hosts[node]
+
+    def observe(self, nodes: Iterable[str]) -> tuple[dict[str, Facts], Mapping[str, Listed] | None]:
+        """The facts of those that answer, and etcd's members."""
+        asked = sorted(nodes)
+        found = dict(zip(asked, self.pool.map(self._look, asked), strict=True))
+        for name in asked:
+            self.known.pop(name, None)
+        facts = {name: told for name, told in found.items() if told}
+        self.known |= facts
+        return facts, self._members()
+
+    def facts(self, node: Node) -> Facts:
+        """What one node tells; Problem when it does not."""
+        manifests = {**self.cluster.kubelet, **node.kubelet}.get("staticPodPath", "")
+        return self[node.name].observe(self.cluster.etcd.data_dir, manifests)
+
+    def _look(self, name: str) -> Facts | None:
+        node = self.cluster.node(name)
+        try:
+            facts = self.facts(node)
+        except Problem as problem:
+            self.unreachable[name] = problem
+            return None
+        self.unreachable.pop(name, None)
+        if node.control_plane and "etcd" in facts.running:
+            serves = next(replace(probe, path="/livez") for probe in self.probes(node) if probe.part == "etcd")
+            facts = replace(facts, healthy=not health.asked(self[name].dial, serves))
+        return facts
+
+    def _members(self) -> Mapping[str, Listed] | None:
+        """None: etcd can't be asked; {}: nobody ever founded, and all who could have say so."""
+        for name in self.running("etcd"):
+            try:
+                return self.etcd(name).members(self.addresses)
+            except (httpx2.HTTPError, KeyError):  # it can't be asked, or we have no identity to ask with
+                continue
+        answered = all(node.name in self.known for node in self.cluster.voters)
+        traces = any(f.record.files or f.record.birth or f.etcd for f in self.known.values())
+        return {} if answered and not traces else None
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """node -> address, of the file."""
+        return {node.name: node.address for node in self.cluster.nodes}
+
+    def running(self, part: str) -> list[str]:
+        """Where this part runs, as far as it was told."""
+        return sorted(name for name, facts in self.known.items() if part in facts.running)
+
+    def etcd(self, node: str) -> Etcd:
+        """The member of this node."""
+        return Etcd(self._client(node, 2379, credentials.etcd_identity(self.store)))
+
+    def kube(self) -> Kube | None:
+        """The API, through the first node where it runs; None when it runs nowhere."""
+        if self._kube is None:
+            for name in self.running("kube-apiserver"):
+                self._kube = Kube(self._client(name, API_PORT, credentials.api_identity(self.store)))
+                break
+        return self._kube
+
+    def _client(self, node: str, port: int, identity: credentials.Identity) -> httpx2.Client:
+        tls = tunnel.context(identity.ca, identity.certificate, identity.key)
+        return tunnel.client(self[node].dial, port, tls)
+
+    def probes(self, node: Node) -> list[Probe]:
+        """Where each part of a node is asked whether it can do its work."""
+        kubelets = Probe("kubelet", 10248, "/healthz", "http", "127.0.0.1")
+        return [kubelets, *(component.probe for component in components(self.cluster, node))]
+
+
+def login(cluster: Cluster, node: Node, known_hosts: Path) -> Login:
+    """How this node is reached: hops first; the file's fields, else ssh's own defaults."""
+    ssh = cluster.ssh_of(node)
+    user, known = ssh.user or "root", (known_hosts, Path("~/.ssh/known_hosts"))
+    identity = Path(ssh.identity_file) if ssh.identity_file else None
+    jump = None
+    for hop in ssh.jump.split(",") if ssh.jump else ():
+        name, _, place = hop.rpartition("@")
+        url = urlsplit(f"//{place}")
+        jump = Login(url.hostname or place, url.port or 22, name or user, identity, known_hosts=known, jump=jump)
+    return Login(
+        host=ssh.host or node.address,
+        port=ssh.port or 22,
+        user=user,
+        identity=identity,
+        host_key=ssh.host_key or "",
+        known_hosts=known,
+        jump=jump,
+        sudo=user != "root" if ssh.sudo is None else ssh.sudo,
+    )
