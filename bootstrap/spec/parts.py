@@ -21,6 +21,7 @@ class Part(BaseModel):
 
     model_config = ConfigDict(
         strict=True,
+        defer_build=True,
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,
