@@ -144,5 +144,6 @@ def _with_network(lab: Lab) -> Lab:
         if subnet == subnets.RANGE or any(subnet.overlaps(other) for other in taken):
             subnet = subnets.free(taken)
         labels = ("--label", f"{LABEL}={lab.name}", "--label", f"{FOLDER}={lab.directory}")
-        podman("network", "create", "--disable-dns", "--subnet", str(subnet), *labels, lab.network)
+        # Internal: what a test sends astray, to a pod of another node say, must not leave this machine.
+        podman("network", "create", "--internal", "--disable-dns", "--subnet", str(subnet), *labels, lab.network)
     return dataclasses.replace(lab, subnet=subnet)

@@ -34,7 +34,8 @@ def create(machine: Machine) -> None:
     """Create the container without starting it."""
     place = ("--network", "none")
     if machine.network:
-        place = ("--network", f"{machine.network[0]}:ip={machine.network[1]}")
+        nobody = ("--dns", "192.0.2.53", "--dns-option", "timeout:1", "--dns-option", "attempts:1")  # RFC 5737
+        place = ("--network", f"{machine.network[0]}:ip={machine.network[1]}", *nobody)
     limits = {"nofile": _most(resource.RLIMIT_NOFILE, 20000), "nproc": _most(resource.RLIMIT_NPROC, 30000)}
     podman(
         *("create", "--name", machine.container, "--hostname", machine.hostname, "--no-hosts"),

@@ -86,6 +86,17 @@ version = 3
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
       SystemdCgroup = true
 """
+# The lab's networks have no way out, yet a node needs a default route: without one the kernel refuses to send to a
+# Service's address before kube-proxy's rules have seen the packet. This one ends at a bridge without ports.
+NOWHERE = """\
+[Unit]
+Description=A default route that leads nowhere
+Before=containerd.service kubelet.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'ip link add nowhere type bridge; ip link set nowhere up; ip route replace default dev nowhere'
+"""
 
 
 def files(release: Release, *, containerd: int) -> dict[str, str | PurePosixPath]:
@@ -98,6 +109,8 @@ def files(release: Release, *, containerd: int) -> dict[str, str | PurePosixPath
         "/usr/lib/systemd/system/kubelet.service": KUBELET_SERVICE,
         KUBELET_DROPIN: KUBEADM_CONF,
         f"{units}/multi-user.target.wants/kubelet.service": LINK("/usr/lib/systemd/system/kubelet.service"),
+        f"{units}/nowhere.service": NOWHERE,
+        f"{units}/multi-user.target.wants/nowhere.service": LINK(f"{units}/nowhere.service"),
         f"{units}/default.target": LINK("/usr/lib/systemd/system/multi-user.target"),
         **{f"{units}/{unit}": LINK("/dev/null") for unit in UNWANTED},
     }
