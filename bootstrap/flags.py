@@ -1,6 +1,6 @@
 """What each program of the control plane is told: kubeadm's flags, and what hardens it beyond them.
 
-Every difference from kubeadm, with its reason, is a row in tests/test_kubeadm_manifests.py.
+Every difference from kubeadm is a row in tests/kubeadm_differences.py, with its reason.
 """
 
 from __future__ import annotations
