@@ -135,6 +135,7 @@ def _with_nodes(lab: Lab, nodes: int | None, workers: int | None) -> Lab:
 
 def _with_network(lab: Lab) -> Lab:
     """The lab with a network: the one podman has, else its old subnet, else the lowest that is free."""
+    subnets.fence()
     if exists("network", lab.network):
         (used,) = inspect("network", lab.network)["subnets"]
         return dataclasses.replace(lab, subnet=IPv4Network(used["subnet"]))
@@ -144,6 +145,5 @@ def _with_network(lab: Lab) -> Lab:
         if subnet == subnets.RANGE or any(subnet.overlaps(other) for other in taken):
             subnet = subnets.free(taken)
         labels = ("--label", f"{LABEL}={lab.name}", "--label", f"{FOLDER}={lab.directory}")
-        # Internal: what a test sends astray, to a pod of another node say, must not leave this machine.
-        podman("network", "create", "--internal", "--disable-dns", "--subnet", str(subnet), *labels, lab.network)
+        podman("network", "create", "--disable-dns", "--subnet", str(subnet), *labels, lab.network)
     return dataclasses.replace(lab, subnet=subnet)

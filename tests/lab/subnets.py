@@ -26,10 +26,16 @@ def free(taken: Iterable[IPv4Network]) -> IPv4Network:
     raise Problem(f"no /24 of {RANGE} is free", next="python -m tests.lab status, then `down` a lab")
 
 
+def fence() -> None:
+    """Nothing sent to a node that is gone, or not there yet, leaves this machine: its network's own route is nearer."""
+    run(["ip", "route", "replace", "unreachable", str(RANGE), "metric", "4096"])
+
+
 def taken() -> list[IPv4Network]:
     """Subnets of podman's networks and of this machine's routes."""
     used = [subnet["subnet"] for network in networks() for subnet in network.get("subnets") or ()]
-    used += [route["dst"] for route in json.loads(run(["ip", "-json", "-4", "route"])) if route["dst"] != "default"]
+    ours = ("default", str(RANGE))
+    used += [route["dst"] for route in json.loads(run(["ip", "-json", "-4", "route"])) if route["dst"] not in ours]
     return [ipaddress.IPv4Network(subnet) for subnet in used if fnmatch.fnmatch(subnet, "*.*.*.*")]
 
 

@@ -86,8 +86,9 @@ version = 3
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
       SystemdCgroup = true
 """
-# The lab's networks have no way out, yet a node needs a default route: without one the kernel refuses to send to a
-# Service's address before kube-proxy's rules have seen the packet. This one ends at a bridge without ports.
+# What goes astray, to a pod of another node say, must not leave this machine. Yet a node needs a default route: without
+# one the kernel refuses to send to a Service's address before kube-proxy's rules have seen the packet. So the default
+# route ends at a bridge without ports; it comes before podman's, which has a metric.
 NOWHERE = """\
 [Unit]
 Description=A default route that leads nowhere
