@@ -134,7 +134,9 @@ def test_directories_that_upstream_replaces_become_the_modules_they_are_publishe
     upstream = {
         "Go": "1.26.0",
         "Godebug": [{"Key": "default", "Value": "go1.26"}],
+        "Require": [{"Path": "k8s.io/api", "Version": "v0.0.0"}],
         "Replace": [
+            {"Old": {"Path": "example.org/forbidden"}, "New": {"Path": "./nowhere"}},
             {"Old": {"Path": "k8s.io/api"}, "New": {"Path": "./staging/src/k8s.io/api"}},
             {
                 "Old": {"Path": "example.org/a", "Version": "v1.0.0"},
@@ -151,6 +153,15 @@ def test_directories_that_upstream_replaces_become_the_modules_they_are_publishe
         "replace example.org/a v1.0.0 => example.org/b v1.0.1",
     ]
     assert "tool k8s.io/kubernetes/cmd/kubelet" in lines
+
+
+def test_modules_published_together_are_built_at_one_version() -> None:
+    lines = build.go_mod(build.etcd("3.7.0"), {"Go": "1.26"}).splitlines()
+    assert [line for line in lines if line.startswith("require ")] == [
+        "require go.etcd.io/etcd/server/v3 v3.7.0",
+        "require go.etcd.io/etcd/etcdctl/v3 v3.7.0",
+        "require go.etcd.io/etcd/etcdutl/v3 v3.7.0",
+    ]
 
 
 def test_kubernetes_says_the_version_it_was_built_as() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bootstrap.errors import Problem
 from bootstrap.versions import release
 from tests.lab import cache
 from tests.lab.programs import follow, run
@@ -20,14 +21,15 @@ FLAGS = ("-trimpath", "-buildvcs=false")
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Programs of one Go module. `binaries`: file name -> package. `staged`: version of what it replaces by
-    directories of its own tree, which are modules of their own in the module proxy."""
+    """Programs of one Go module, and of others that are published with it. `binaries`: file name -> package.
+    `staged`: version of what it replaces by directories of its own tree; `others`: modules of the same version."""
 
     name: str
     path: str
     version: str
     staged: str
     binaries: dict[str, str]
+    others: tuple[str, ...] = ()
     tags: str = "netgo,osusergo"
     variables: tuple[str, ...] = ()
 
@@ -66,6 +68,7 @@ def etcd(version: str) -> Module:
             "etcdctl": "go.etcd.io/etcd/etcdctl/v3",
             "etcdutl": "go.etcd.io/etcd/etcdutl/v3",
         },
+        others=("go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3"),
     )
 
 
@@ -116,6 +119,7 @@ def build(module: Module) -> Path:
             source.mkdir()
             (source / "go.mod").write_text(go_mod(module, _upstream(compiler, module, source)))
             follow([compiler, "mod", "tidy"], note, cwd=source, env=_environment())
+            _refuse_another_version(compiler, module, source)
             follow(
                 [compiler, "build", "-v", *flags, "-o", f"{here}/", *module.binaries.values()],
                 _counted(note),
@@ -125,7 +129,9 @@ def build(module: Module) -> Path:
             for name, package in module.binaries.items():
                 (here / _built_name(package)).rename(here / name)
 
-    recipe: cache.Recipe = {"path": module.path, "flags": list(flags), "binaries": dict(module.binaries)}
+    recipe: dict[str, cache.Recipe] = {"path": module.path, "flags": list(flags), "binaries": dict(module.binaries)}
+    if module.others:
+        recipe["others"] = list(module.others)
     return cache.entry(f"{module.name}-{module.version}", recipe, make)
 
 
@@ -142,10 +148,14 @@ def go_mod(module: Module, upstream: dict[str, Any]) -> str:
     """
     lines = ["module lab.invalid/programs", f"go {upstream['Go']}"]
     lines += [f"godebug {it['Key']}={it['Value']}" for it in upstream.get("Godebug") or ()]
-    lines += [f"require {module.path} {module.version}"]
+    lines += [f"require {path} {module.version}" for path in (module.path, *module.others)]
+    required = {it["Path"] for it in upstream.get("Require") or ()}
     for replaced in upstream.get("Replace") or ():
         old, new = replaced["Old"], replaced["New"]
-        mine = (old["Path"], module.staged) if new["Path"].startswith(".") else (new["Path"], new["Version"])
+        local = new["Path"].startswith(".")
+        if local and old["Path"] not in required:
+            continue  # etcd keeps modules out by replacing them with a directory that does not exist
+        mine = (old["Path"], module.staged) if local else (new["Path"], new["Version"])
         lines.append(f"replace {' '.join([old['Path'], old.get('Version', '')]).strip()} => {' '.join(mine)}")
     lines += [f"tool {package}" for package in module.binaries.values()]
     return "\n".join(lines) + "\n"
@@ -155,6 +165,14 @@ def _upstream(compiler: Path, module: Module, here: Path) -> dict[str, Any]:
     fetched = json.loads(run([compiler, "mod", "download", "-json", f"{module.path}@{module.version}"], cwd=here))
     upstream: dict[str, Any] = json.loads(run([compiler, "mod", "edit", "-json", fetched["GoMod"]], cwd=here))
     return upstream
+
+
+def _refuse_another_version(compiler: Path, module: Module, source: Path) -> None:
+    """Go takes the highest version that anything requires, which need not be the one asked for."""
+    for path in (module.path, *module.others):
+        chosen = run([compiler, "list", "-m", "-f", "{{.Version}}", path], cwd=source).strip()
+        if chosen != module.version:
+            raise Problem(f"{path} {module.version} was asked for, and Go chose {chosen}")
 
 
 def _built_name(package: str) -> str:
