@@ -12,9 +12,8 @@ from bootstrap.flags import Flags
 from bootstrap.render import render, text
 from bootstrap.spec import model
 from bootstrap.spec.model import API_PORT, Cluster, Node, bracketed
-from bootstrap.world import File
+from bootstrap.world import GENERATION, File
 
-GENERATION = "@generation@"  # where the digest of all files of a part goes, once they are all known
 GRACE = 30  # seconds from SIGTERM to SIGKILL; Kubernetes' default
 SPARE = 10  # seconds between the end of the last request and SIGKILL
 
@@ -247,7 +246,7 @@ def files(cluster: Cluster, node: Node, place: Place, encryption_key: str) -> It
 def manifest(component: Component, place: Place) -> str:
     """The pod, as the kubelet reads it; `GENERATION` still stands where its generation goes."""
     birth = flags.birth(place.initial_cluster, place.initial_state) if component.founded else {}
-    env = {"BOOTSTRAP_PART": component.name, "BOOTSTRAP_GENERATION": GENERATION}
+    env = {"BOOTSTRAP_PART": component.name, "BOOTSTRAP_GENERATION": GENERATION.decode()}
     return render(
         f"manifests/{component.template}.yaml.j2",
         {

@@ -87,7 +87,7 @@ def kept_flags(words: Sequence[str]) -> tuple[str, ...]:
     """The kubelet's flags that we do not set, each as --name=value, in their order."""
     flags: list[str] = []
     for word in words:
-        if word.startswith("--"):
+        if word.startswith("-"):
             flags.append(word)
         elif flags and "=" not in flags[-1]:
             flags[-1] += f"={word}"

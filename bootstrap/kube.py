@@ -119,6 +119,9 @@ class Kube:
         version, metadata = wanted["apiVersion"], wanted["metadata"]
         found = self._known(version).get(wanted["kind"])
         if found is None:
+            self._kinds.pop(version, None)  # a definition that was put a moment ago may have brought it
+            found = self._known(version).get(wanted["kind"])
+        if found is None:
             return None
         plural, namespaced = found
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"

@@ -15,7 +15,7 @@ from bootstrap.errors import Code, Problem
 from bootstrap.render import render
 from bootstrap.spec.model import Cluster, Component, Scheduler
 
-OURS = {"app.kubernetes.io/managed-by": "bootstrap"}  # by this label an object no longer wanted is found
+OURS = {"app.kubernetes.io/managed-by": "bootstrap"}  # what carries it is put by force; a manifest of the user's is not
 
 _SYSTEM = "kube-system"
 _RBAC = "rbac.authorization.k8s.io"
@@ -263,9 +263,8 @@ def proxy(cluster: Cluster) -> tuple[Object, ...]:
 
 
 def addons(cluster: Cluster, directory: Path) -> tuple[Object, ...]:
-    """The user's own manifests, in the file's order; `addons[].file` is relative to `directory`."""
-    found = (each for addon in cluster.addons for each in manifests.read(directory / addon.file))
-    return tuple(_labelled(each) for each in found)
+    """The user's own manifests, in the file's order, as they are; `addons[].file` is relative to `directory`."""
+    return tuple(each for addon in cluster.addons for each in manifests.read(directory / addon.file))
 
 
 def _rendered(name: str, context: Mapping[str, object]) -> tuple[Object, ...]:

@@ -128,12 +128,10 @@ def test_a_path_that_is_not_there_and_a_directory_without_manifests_are_told(tmp
     assert "*.yaml" in problem(lay(tmp_path, README_md="")).why
 
 
-def test_addons_are_labelled_as_ours_and_else_left_as_they_are(tmp_path: Path) -> None:
-    lay(
-        tmp_path,
-        a_yaml=json.dumps(config_map("a", labels={"app": "x", "app.kubernetes.io/managed-by": "Helm"})),
-        b_yaml=json.dumps(config_map("b", labels=None, namespace="n")),
-    )
+def test_addons_are_left_as_they_are_in_the_order_of_the_file(tmp_path: Path) -> None:
+    theirs = config_map("a", labels={"app": "x", "app.kubernetes.io/managed-by": "Helm"})
+    plain = config_map("b", labels=None, namespace="n")
+    lay(tmp_path, a_yaml=json.dumps(theirs), b_yaml=json.dumps(plain))
     raw = {
         "apiVersion": "bootstrap/v1",
         "kind": "Cluster",
@@ -141,8 +139,4 @@ def test_addons_are_labelled_as_ours_and_else_left_as_they_are(tmp_path: Path) -
         "nodes": [{"name": "cp1", "address": "10.77.0.11", "role": "control-plane"}],
         "addons": [{"file": "b.yaml"}, {"file": "a.yaml"}],
     }
-    ours = {"app.kubernetes.io/managed-by": "bootstrap"}
-    assert objects.addons(Cluster.model_validate_json(json.dumps(raw)), tmp_path) == (
-        config_map("b", labels=ours, namespace="n"),
-        config_map("a", labels={"app": "x"} | ours),
-    )
+    assert objects.addons(Cluster.model_validate_json(json.dumps(raw)), tmp_path) == (plain, theirs)
