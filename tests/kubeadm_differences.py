@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bootstrap.components import GENERATION
 from bootstrap.flags import CIPHERS, ENCRYPTION, POLICIES
 from bootstrap.paths import AUDIT_LOGS, PKI
+from bootstrap.world import GENERATION
 
 API, MANAGER, SCHEDULER, ETCD = "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"
 PODS = (ETCD, API, MANAGER, SCHEDULER)
@@ -37,7 +37,7 @@ DIFFERENCES: tuple[tuple[Sequence[str], str, str | None, str | None, str], ...] 
     (PODS, "container.securityContext.allowPrivilegeEscalation", None, "False", NO_GAIN),
     (PODS, "container.securityContext.capabilities.drop.0", None, "ALL", NO_GAIN),
     (PODS, "container.securityContext.readOnlyRootFilesystem", None, "True", NO_GAIN),
-    (PODS, "env BOOTSTRAP_GENERATION", None, GENERATION, OBSERVED),
+    (PODS, "env BOOTSTRAP_GENERATION", None, GENERATION.decode(), OBSERVED),
     *(((pod,), "env BOOTSTRAP_PART", None, pod, OBSERVED) for pod in PODS),
     (PODS, "spec.automountServiceAccountToken", None, "False", "static pods get no token anyway, but scanners ask"),
     (PODS, "status", "{}", None, "what is wanted has no status"),

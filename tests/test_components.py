@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootstrap import images, paths
-from bootstrap.components import CA_DIRECTORIES, GENERATION, Component, Place, components, files, manifest
+from bootstrap.components import CA_DIRECTORIES, Component, Place, components, files, manifest
 from bootstrap.flags import command_line, seconds
 from bootstrap.spec.model import Arg, Cluster
 from bootstrap.versions import RELEASES, Release
-from bootstrap.world import File
+from bootstrap.world import GENERATION, File
 
 Raw = dict[str, Any]
 CP1: Raw = {"name": "cp1", "address": "10.77.0.11", "role": "control-plane"}
@@ -186,8 +186,8 @@ def test_a_pod_says_which_part_it_is_and_leaves_room_for_its_generation() -> Non
     for name in (*SECTIONS, "batch"):
         first, second, *_ = container(pod(cluster(BATCH), name))["env"]
         assert first == {"name": "BOOTSTRAP_PART", "value": name}
-        assert second == {"name": "BOOTSTRAP_GENERATION", "value": GENERATION}
-        assert written(cluster(BATCH))[f"{paths.MANIFESTS}/{name}.yaml"].content.count(GENERATION.encode()) == 1
+        assert second == {"name": "BOOTSTRAP_GENERATION", "value": GENERATION.decode()}
+        assert written(cluster(BATCH))[f"{paths.MANIFESTS}/{name}.yaml"].content.count(GENERATION) == 1
 
 
 def test_the_callers_proxy_is_not_the_pods(monkeypatch: pytest.MonkeyPatch) -> None:
