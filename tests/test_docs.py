@@ -143,8 +143,9 @@ def test_the_layers_of_the_architecture_are_those_that_are_enforced() -> None:
 
 
 def test_the_architecture_names_every_module() -> None:
-    named = {span.rstrip("/") for span in SPAN.findall(prose("docs/architecture.md"))}
-    assert set(MODULES) - named == set()
+    cells = re.findall(r"^\| (`[^|]*) \|", prose("docs/architecture.md"), re.MULTILINE)
+    named = {span.rstrip("/") for cell in cells for span in SPAN.findall(cell)}
+    assert set(MODULES) - {"__main__"} - named == set()
 
 
 @pytest.mark.parametrize("source", SOURCES)
