@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -13,7 +13,7 @@ from bootstrap.world import Facts, File, Record, Turn
 
 STAGE = f"{paths.OURS}/turn"
 ORDER = ("kube-controller-manager", "kube-apiserver", "etcd")  # they stop in this order, schedulers before them
-DEADLINE = 25  # seconds from SIGTERM to SIGKILL; a little more than the API server's own grace on one node
+GRACE = 30  # seconds from SIGTERM to SIGKILL of a part that the file no longer has; Kubernetes' default
 KUBELETS_OWN = frozenset({"kubelet", "kube-apiserver", "etcd"})  # what makes a turn stop the kubelet
 
 
@@ -31,7 +31,7 @@ def directories(turn: Turn) -> tuple[str, ...]:
     return tuple(sorted(found - {"/", "/etc", "/var", "/var/lib"}))
 
 
-def moves(turn: Turn, was: Facts, etcd: str, leave: str) -> Iterator[tuple[str, ...]]:
+def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     """What the script does, in its order; `leave` is the command of a kubelet without an API server."""
     manifests = was.machine.manifests
     # A kubelet that runs would refuse a new pod whose port one that is dropped still holds, and not try again.
@@ -43,7 +43,7 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str) -> Iterator[tuple[str, 
     stopping = set(turn.restart) - {"kubelet", "host"}  # those that do not run yet too: a swap back stops them
     last = {part: place for place, part in enumerate(ORDER)}
     for part in sorted(stopping, key=lambda part: (last.get(part, -1), part)):
-        yield "stop", part, str(DEADLINE)
+        yield "stop", part, str(graces.get(part, GRACE))
     if turn.fresh:
         yield "fresh", etcd
     if turn.record.birth:
@@ -76,11 +76,14 @@ def records(turn: Turn, was: Record) -> tuple[bytes, bytes, bytes]:
     return facts.to_json(during), facts.to_json(turn.record), facts.to_json(back) if mine else b""
 
 
-def pack(turn: Turn, was: Facts, etcd: str, leave: File) -> bytes:
-    """The tar, same input same bytes; `leave` is the configuration of the kubelet that empties a node."""
+def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int]) -> bytes:
+    """The tar, same input same bytes.
+
+    `leave` is the configuration of the kubelet that empties a node, `graces` the seconds a part is given to end.
+    """
     during, settled, back = records(turn, was.record)
     command = f"{was.machine.kubelet} --config={STAGE}/{leave.path} " + " ".join(was.machine.kubelet_flags)
-    lines = ("\t".join(move) for move in moves(turn, was, etcd, command.strip()))
+    lines = ("\t".join(move) for move in moves(turn, was, etcd, command.strip(), graces))
     members = [
         File(f"{STAGE}/moves", ("\n".join(lines) + "\n").encode()),
         File(f"{STAGE}/turn.sh", render.text("scripts/turn.sh").encode()),

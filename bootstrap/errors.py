@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Exit codes; documented in docs/reference.md and in `bootstrap --help`."""
+    """Exit codes; `bootstrap --help` lists them."""
 
     DONE = 0
     FAILED = 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
+from bootstrap.flags import peer_url
 from bootstrap.world import Listed
 
 
@@ -47,9 +49,18 @@ class Etcd:
         if all(url not in member["peerURLs"] for member in self._ask("cluster/member/list", {})["members"]):
             self._ask("cluster/member/add", {"peerURLs": [url], "isLearner": True})
 
-    def promote(self, member: str) -> None:
-        """A learner that has caught up votes from now on."""
-        self._ask("cluster/member/promote", {"ID": member})
+    def promote(self, member: str, *, seconds: float) -> None:
+        """A learner votes from now on, as soon as it has caught up: etcd refuses before."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._ask("cluster/member/promote", {"ID": member})
+            except httpx2.HTTPStatusError as error:
+                if "in sync with leader" not in error.args[0] or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def remove(self, member: str) -> None:
         """Out of the list."""
@@ -61,8 +72,3 @@ class Etcd:
             raise httpx2.HTTPStatusError(response.text[:200], request=response.request, response=response)
         answer: dict[str, Any] = response.json()
         return answer
-
-
-def peer_url(address: str) -> str:
-    """Where peers reach a member."""
-    return f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"

@@ -26,9 +26,9 @@ def answers(dial: Dial, probe: Probe) -> str:
     tls = None
     if probe.scheme == "https":
         tls = httpx2.create_ssl_context(verify=False)
-    with client(dial, probe.port, tls, timeout=3.0) as asked:
+    with client(dial, probe.url, tls, timeout=3.0) as place:
         try:
-            response = asked.get(probe.path)
+            response = place.get("")
         except httpx2.HTTPError as error:
             return str(error) or type(error).__name__
     return "" if response.status_code == 200 else f"{response.status_code} {response.text[-200:].strip()}"
@@ -44,8 +44,8 @@ def wait(
     soak: bool,
     stopped: Callable[[], bool],
     say: Say,
-) -> str:
-    """Nothing ("") once every probe passes and every wanted generation runs; at the deadline, what was missing."""
+) -> dict[str, str]:
+    """{} once every probe passes and every wanted generation runs; at the deadline: part -> what it lacks."""
     deadline = time.monotonic() + seconds
     missing = {probe.part: "no answer" for probe in probes}
     waiting, told = list(probes), set[str]()
@@ -63,11 +63,11 @@ def wait(
             say(f"{part} answers")
         if not any(missing.values()):
             if not soak:
-                return ""
+                return {}
             soak = False
             time.sleep(SOAK)
         if time.monotonic() > deadline or stopped():
-            return "; ".join(f"{part}: {why}" for part, why in sorted(missing.items()) if why)
+            return {part: why for part, why in missing.items() if why}
         time.sleep(PAUSE)
 
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from bootstrap import credentials, health, tunnel
+from bootstrap import credentials, flags, health, tunnel
 from bootstrap.components import Probe, components
 from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
 from bootstrap.kube import Kube
-from bootstrap.spec.model import API_PORT, Cluster, Node
+from bootstrap.spec.model import API_PORT, Cluster, Node, bracketed
 from bootstrap.ssh import Host, Login
 from bootstrap.world import Facts, Listed
 
@@ -39,6 +39,7 @@ class Hosts:
         """Nothing is connected yet; `store` holds the identities by which etcd and the API know us."""
         self.cluster, self.store, self.report = cluster, store, report
         self.known: dict[str, Facts] = {}  # as they were last told
+        self.members: Mapping[str, Listed] | None = None  # as etcd last told
         self.unreachable: dict[str, Problem] = {}
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.pool = ThreadPoolExecutor(16)
@@ -64,7 +65,8 @@ class Hosts:
             self.known.pop(name, None)
         facts = {name: told for name, told in found.items() if told}
         self.known |= facts
-        return facts, self._members()
+        self.members = self._members()
+        return facts, self.members
 
     def facts(self, node: Node) -> Facts:
         """What one node tells; Problem when it does not."""
@@ -118,7 +120,8 @@ class Hosts:
 
     def _client(self, node: str, port: int, identity: credentials.Identity) -> httpx2.Client:
         tls = tunnel.context(identity.ca, identity.certificate, identity.key)
-        return tunnel.client(self[node].dial, port, tls)
+        loopback = flags.loopback(self.cluster.node(node))
+        return tunnel.client(self[node].dial, f"https://{bracketed(loopback)}:{port}", tls)
 
     def probes(self, node: Node) -> list[Probe]:
         """Where each part of a node is asked whether it can do its work."""

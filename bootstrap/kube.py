@@ -11,10 +11,9 @@ from typing import Any
 
 import httpx2
 
+from bootstrap.documents import Object
 from bootstrap.errors import Problem
 from bootstrap.objects import OURS, key
-
-Object = Mapping[str, Any]
 
 MANAGER = "bootstrap"  # the name our fields are owned under
 INVENTORY = ("kube-system", "bootstrap-objects")  # the ConfigMap that lists the keys of what is ours

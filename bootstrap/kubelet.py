@@ -14,6 +14,7 @@ from bootstrap.world import File, Machine
 
 SYSCTL = "/etc/sysctl.d/99-bootstrap.conf"
 MODULES = "/etc/modules-load.d/bootstrap.conf"
+ROUTES = "/etc/systemd/system/bootstrap-routes.service"
 
 _KIND = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
 
@@ -59,10 +60,10 @@ _FIELDS = {
 }
 
 
-def files(cluster: Cluster, node: Node, machine: Machine, pod_cidr: str) -> Iterator[File]:
+def files(cluster: Cluster, node: Node, machine: Machine, pods: Mapping[str, str]) -> Iterator[File]:
     """The kubelet's files (part "kubelet"), the kernel's settings (part "host") and the bridge network's.
 
-    `pod_cidr` is what the node's pods get addresses from; "" (nothing allotted) leaves the network out.
+    `pods` is node -> what its pods get addresses from; a node without an entry is left out of the network.
     """
     settings = config(cluster, node, machine)
     yield File(
@@ -76,8 +77,11 @@ def files(cluster: Cluster, node: Node, machine: Machine, pod_cidr: str) -> Iter
     yield _file(SYSCTL, "sysctl.conf", {"settings": _sysctls(cluster)}, mode=0o644, part="host")
     if cluster.networking.plugin == "bridge":
         yield _file(MODULES, "modules.conf", {"modules": ("br_netfilter",)}, mode=0o644, part="host")
-        if pod_cidr:
-            yield _file(paths.CNI, "bridge.conflist", {"pod_cidr": pod_cidr}, mode=0o600, part="")
+        if node.name in pods:
+            yield _file(paths.CNI, "bridge.conflist", {"pod_cidr": pods[node.name]}, mode=0o600, part="")
+            routes = [(pods[it.name], it.address) for it in cluster.nodes if it.name in pods and it != node]
+            context = {"routes": routes, "subnet": cluster.networking.pod_subnet}
+            yield _file(ROUTES, "routes.service", context, mode=0o644, part="")
 
 
 def shared(cluster: Cluster) -> dict[str, Any]:

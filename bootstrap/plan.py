@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
+from bootstrap.after import after
 from bootstrap.world import (
     Apply,
     Blocked,
@@ -20,7 +21,6 @@ from bootstrap.world import (
     World,
     about,
     about_all,
-    after,
     born,
     founders,
     founding,

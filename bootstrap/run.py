@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Protocol
 
+from bootstrap.after import after
 from bootstrap.plan import Turns, lost, next_wave, update
-from bootstrap.world import Blocked, Facts, Listed, Member, Wants, Wave, World, about, about_all, after
+from bootstrap.world import Blocked, Facts, Listed, Member, Wants, Wave, World, about, about_all
 
 MOVED = "the cluster moved since this plan was made"
 

@@ -7,7 +7,7 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class Host:
         self._forwards()
         return facts.parse(self.name, reply.out)
 
-    def turn(self, turn: Turn, was: Facts, etcd: str, leave: File) -> None:
+    def turn(self, turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int]) -> None:
         """Take the node from what it has to what it should have; returns when the script is through, not when healthy.
 
         Problem: CHANGES when the node moved since the plan, SOME_FAILED when it is the node's own fault.
@@ -95,7 +95,7 @@ class Host:
             f"cut -f 3 {archive.STAGE}/moves 2>/dev/null | grep '^/' | tr '\\n' '\\0' | xargs -0 -r rm -f; exit 3; }}; "
             f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go"
         )
-        packed = archive.pack(turn, was, etcd, leave)
+        packed = archive.pack(turn, was, etcd, leave, graces)
         self._ended(self._exec(["sh", "-c", script, "turn", *archive.directories(turn)], packed, timeout=330))
 
     def settle(self) -> None:
@@ -111,11 +111,11 @@ class Host:
         script = render.text("scripts/diagnose.sh")
         return self._exec(["sh", "-s", "--", *parts], script.encode(), timeout=30).out
 
-    def dial(self, port: int) -> paramiko.Channel:
-        """A stream to a port of the node's own loopback."""
+    def dial(self, address: str, port: int) -> paramiko.Channel:
+        """A stream to what the node itself reaches at this address: its own loopback, mostly."""
         transport = self._open().transport
         channel: paramiko.Channel = transport.open_channel(
-            "direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=10
+            "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=10
         )
         return channel
 
@@ -127,7 +127,7 @@ class Host:
     def _forwards(self) -> None:
         """Problem when sshd refuses to reach its own loopback: nothing could be asked of etcd or the API."""
         try:
-            self.dial(22).close()
+            self.dial("127.0.0.1", 22).close()
         except paramiko.ChannelException as error:
             if error.code == 1:  # administratively prohibited; 2 is a refused connection, which is an answer
                 raise Problem(

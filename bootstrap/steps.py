@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+
+import httpx2
 
 from bootstrap import documents, health, kubelet
-from bootstrap.components import Probe
+from bootstrap.components import Probe, components
+from bootstrap.documents import Object
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Event, Hosts
 from bootstrap.kube import Kube
@@ -18,7 +20,7 @@ from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave
 
 REGISTERED = 60.0  # seconds a kubelet may take to register its node, once the API answers
 
-Objects = Callable[[frozenset[str]], Mapping[str, Mapping[str, Any]]]  # registered nodes -> the wanted objects, by key
+Objects = Callable[[frozenset[str]], Mapping[str, Object]]  # registered nodes -> the wanted objects, by key
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class Steps:
         ended = zip(turns, self.hosts.pool.map(self._turn, turns), strict=True)
         failures = {turn.node: failure for turn, failure in ended if failure}
         good = [turn.node for turn in turns if turn.node not in failures and not turn.leaves]
-        list(self.hosts.pool.map(lambda name: self.hosts[name].settle(), good))
+        settled = zip(good, self.hosts.pool.map(self._settle, good), strict=True)
+        failures |= {node: failure for node, failure in settled if failure}
         for step in wave:
             match step:
                 case Member(node, votes):
-                    self._seat(node, votes=votes)
+                    if failure := self._seat(node, votes=votes):
+                        failures[node] = failure
                 case Apply():
                     self._apply(step)
                 case Drain(node):
@@ -62,7 +66,8 @@ class Steps:
         node, was = cluster.node(name), self.hosts.known[name]
         self._say(name, summary(turn, was))
         try:
-            host.turn(turn, was, cluster.etcd.data_dir, leaving_kubelet(cluster, node, was))
+            graces = {component.name: component.grace for component in components(cluster, node)}
+            host.turn(turn, was, cluster.etcd.data_dir, leaving_kubelet(cluster, node, was), graces)
         except Problem as problem:
             why = f"{problem.what}: {problem.why}" if problem.why else problem.what
             return Failure(why, content=problem.code is Code.FAILED)
@@ -70,31 +75,63 @@ class Steps:
             self.hosts.known.pop(name)
             self._say(name, "is as it was found")
             return None
+        listed = (self.hosts.members or {}).get(name)
+        if listed and not listed.votes:  # nobody may read from a learner: the API server waits until it votes
+            return self._healthy(node, turn.record.runs, parts=frozenset({"etcd", "kubelet"}), soak=False)
+        return self._healthy(node, turn.record.runs, soak=bool(set(turn.restart) & was.running.keys()))
+
+    def _healthy(
+        self, node: Node, runs: Mapping[str, str], *, parts: frozenset[str] | None = None, soak: bool
+    ) -> Failure | None:
+        """Waits until these parts of a node (None: all) run as wanted and answer."""
+        host = self.hosts[node.name]
+        probes = first_probes(self.hosts.cluster, self.hosts.probes(node))
         missing = health.wait(
             host.dial,
             lambda: self.hosts.facts(node),
-            first_probes(cluster, self.hosts.probes(node)),
-            turn.record.runs,
+            [probe for probe in probes if parts is None or probe.part in parts],
+            {part: generation for part, generation in runs.items() if parts is None or part in parts},
             seconds=self.wait,
-            soak=bool(set(turn.restart) & was.running.keys()),
+            soak=soak,
             stopped=self.hosts.stopping.is_set,
-            say=lambda text: self._say(name, text),
+            say=lambda text: self._say(node.name, text),
         )
-        if missing:
-            words = host.diagnose([part for part in turn.record.runs if part in missing])
-            return Failure(f"{missing}\n{words}", content=True)
+        if not missing:
+            return None
+        told = [f"{part}: {why}" for part, why in sorted(missing.items())]
+        return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
+
+    def _settle(self, node: str) -> Failure | None:
+        try:
+            self.hosts[node].settle()
+        except Problem as problem:
+            return Failure(problem.what, content=False)
         return None
 
-    def _seat(self, node: str, *, votes: bool | None) -> None:
-        others = [name for name in self.hosts.running("etcd") if name != node]
-        etcd = self.hosts.etcd(others[0])
-        match votes:
-            case False:
-                etcd.add_learner(self.hosts.cluster.node(node).address)
-            case True:
-                etcd.promote(etcd.members(self.hosts.addresses)[node].id)
-            case None if node in (listed := etcd.members(self.hosts.addresses)):
-                etcd.remove(listed[node].id)
+    def _seat(self, node: str, *, votes: bool | None) -> Failure | None:
+        """etcd's list, through another member; who votes from now on gets healthy altogether."""
+        voters = [name for name, member in (self.hosts.members or {}).items() if member.votes and name != node]
+        through = [name for name in self.hosts.running("etcd") if name in voters]
+        if not through:
+            return Failure("no other member of etcd can be asked to change its list", content=False)
+        try:
+            etcd = self.hosts.etcd(through[0])
+            listed = etcd.members(self.hosts.addresses)
+            match votes:
+                case False:
+                    etcd.add_learner(self.hosts.cluster.node(node).address)
+                    self._say(node, "is a learner of etcd")
+                case True:
+                    etcd.promote(listed[node].id, seconds=self.wait)
+                    self._say(node, "votes in etcd")
+                case None if node in listed:
+                    etcd.remove(listed[node].id)
+                    self._say(node, "has left etcd")
+        except httpx2.HTTPError as error:
+            return Failure(f"etcd did not change its list: {error}", content=False)
+        if votes:
+            return self._healthy(self.hosts.cluster.node(node), self.hosts.known[node].record.runs, soak=False)
+        return None
 
     def _apply(self, step: Apply) -> None:
         self.hosts.observe(self.hosts.addresses)
@@ -142,9 +179,9 @@ def summary(turn: Turn, was: Facts) -> str:
 
 
 def first_probes(cluster: Cluster, probes: list[Probe]) -> list[Probe]:
-    """What has to answer before there are objects: a further scheduler lives, but may not read anything yet."""
-    further = {scheduler.name for scheduler in cluster.schedulers}
-    return [replace(probe, path="/livez") if probe.part in further else probe for probe in probes]
+    """What has to answer before there are objects: a scheduler lives, but may not be allowed to read anything yet."""
+    schedulers = {"kube-scheduler", *(scheduler.name for scheduler in cluster.schedulers)}
+    return [replace(probe, path="/livez") if probe.part in schedulers else probe for probe in probes]
 
 
 def leaving_kubelet(cluster: Cluster, node: Node, facts: Facts) -> File:

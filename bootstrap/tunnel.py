@@ -14,7 +14,7 @@ import httpx2
 import paramiko
 
 T = TypeVar("T")
-Dial = Callable[[int], paramiko.Channel]  # a port of the node's loopback -> a stream to it
+Dial = Callable[[str, int], paramiko.Channel]  # an address and a port, as the node sees them -> a stream to it
 
 
 class ChannelStream(httpcore2.NetworkStream):
@@ -89,16 +89,16 @@ class ChannelStream(httpcore2.NetworkStream):
 
 
 class Backend(httpcore2.NetworkBackend):
-    """Every connection is a channel to the node's loopback, whatever host the URL names."""
+    """Every connection is a channel: the node itself reaches what the URL names."""
 
     def __init__(self, dial: Dial) -> None:
         """`dial` opens them."""
         self._dial = dial
 
     def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.NetworkStream:
-        """A stream to that port."""
+        """A stream to that place."""
         try:
-            return ChannelStream(self._dial(port))
+            return ChannelStream(self._dial(host.strip("[]"), port))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise httpcore2.ConnectError(str(error)) from error
 
@@ -177,9 +177,6 @@ def context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
     return tls
 
 
-def client(dial: Dial, port: int, tls: ssl.SSLContext | None, timeout: float = 10.0) -> httpx2.Client:
-    """A client of what listens on that port of the node's loopback."""
-    scheme = "https" if tls else "http"
-    return httpx2.Client(
-        transport=Through(dial, tls), base_url=f"{scheme}://127.0.0.1:{port}", timeout=timeout, trust_env=False
-    )
+def client(dial: Dial, url: str, tls: ssl.SSLContext | None, timeout: float = 10.0) -> httpx2.Client:
+    """A client of what listens there, as the node sees it."""
+    return httpx2.Client(transport=Through(dial, tls), base_url=url, timeout=timeout, trust_env=False)

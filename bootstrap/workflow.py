@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bootstrap import credentials, objects, spec, state
+from bootstrap import checks, credentials, objects, spec, state
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
 from bootstrap.kube import Unanswered, fingerprint
 from bootstrap.phases import PHASES, Setting
-from bootstrap.plan import Plan, plan
+from bootstrap.plan import Plan, allowed, plan
 from bootstrap.run import Failure, Outcome, run
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
@@ -131,7 +131,7 @@ class Session:
         node, facts = self.cluster.node(name), world.facts[name]
         birth = born(world, name) if node.control_plane else None
         of_the_node = replace(facts.machine, clock=0, free=0, ports=frozenset(), kubelet_state="")
-        same = (name, birth and (birth.members, birth.state), world.pods.get(name), of_the_node)
+        same = (name, birth and (birth.members, birth.state), tuple(world.pods.items()), of_the_node)
         if same not in self._files:
             setting = Setting(self.cluster, self.store, world)
             self._files[same] = tuple(file for phase in PHASES for file in phase.files(setting, node))
@@ -146,6 +146,17 @@ class Session:
     def plan(self, world: World) -> Plan:
         """The waves from what is to what should be."""
         return plan(world, self.wants)
+
+    def refuse(self, command: str, world: World, made: Plan) -> None:
+        """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""
+        if not world.leaving:
+            checks.refuse(self.cluster, world)
+        if not all(allowed(command, wave, world) for wave in made.waves):
+            raise Problem(
+                f"cluster.yaml asks for changes that {command} must not make: a part that runs would stop",
+                next="bootstrap apply",
+                code=Code.CHANGES,
+            )
 
     def run(self, world: World, approved: Plan) -> Outcome:
         """Perform an approved plan."""
@@ -171,7 +182,7 @@ def pod_networks(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, str]
     known = {node: cidr for told in facts.values() for node, cidr in told.record.pods.items()}
     subnet = ipaddress.ip_network(cluster.networking.pod_subnet)
     taken = set(known.values())
-    every = (str(part) for part in subnet.subnets(new_prefix=24 if subnet.version == 4 else 80))
+    every = (str(part) for part in subnet.subnets(new_prefix=24 if subnet.version == 4 else 64))
     free = (cidr for cidr in every if cidr not in taken)
     known |= {node.name: next(free) for node in cluster.nodes if node.name not in known}
     return dict(sorted(known.items()))

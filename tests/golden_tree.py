@@ -40,7 +40,8 @@ def node_files(case: str, wanted: Cluster, node: Node) -> Iterator[File]:
     seen = machine(case, node)
     born = tuple((voter.name, voter.address) for voter in wanted.voters)
     yield from files(wanted, node, Place(seen.manifests, seen.ca_directories, born), KEY)
-    yield from kubelet.files(wanted, node, seen, POD_CIDRS.get(case, "").format(wanted.nodes.index(node)))
+    pods = {it.name: POD_CIDRS[case].format(place) for place, it in enumerate(wanted.nodes) if case in POD_CIDRS}
+    yield from kubelet.files(wanted, node, seen, pods)
 
 
 def tree(case: str) -> Iterator[tuple[Path, bytes]]:

@@ -7,9 +7,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import sha256
 
+from bootstrap.after import after
 from bootstrap.plan import Plan, plan
 from bootstrap.run import Failure, Outcome, run
-from bootstrap.world import Facts, File, Listed, Member, Record, Turn, Wants, Wave, World, after, born
+from bootstrap.world import Facts, File, Listed, Member, Record, Turn, Wants, Wave, World, born
 
 SPEC = "spec"  # the toy's cluster.yaml is one word, kept in World.pods, which plans pass through unread
 

@@ -78,7 +78,8 @@ def files(
     wanted: Cluster, machine: Machine | None = None, *, pod_cidr: str = "10.244.0.0/24", node: int = 0
 ) -> dict[str, File]:
     """The files of one node, by path."""
-    found = list(kubelet.files(wanted, wanted.nodes[node], machine or Machine(), pod_cidr))
+    pods = {wanted.nodes[node].name: pod_cidr} if pod_cidr else {}
+    found = list(kubelet.files(wanted, wanted.nodes[node], machine or Machine(), pods))
     assert len({file.path for file in found}) == len(found)
     return {file.path: file for file in found}
 
@@ -125,6 +126,7 @@ def test_only_the_kubelets_files_restart_it_and_the_generation_stands_where_the_
         kubelet.SYSCTL: "host",
         kubelet.MODULES: "host",
         paths.CNI: "",
+        kubelet.ROUTES: "",
     }
     assert [path for path, file in found.items() if GENERATION in file.content] == [paths.KUBELET_DROPIN]
 

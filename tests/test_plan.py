@@ -445,6 +445,7 @@ from dataclasses import replace
 from functools import reduce
 from bootstrap.plan import plan
 from bootstrap.run import run
+from bootstrap.after import after
 from bootstrap.world import *
 def files(world, node):
     for i in range(19):

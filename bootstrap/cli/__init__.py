@@ -12,6 +12,7 @@ from bootstrap.errors import Code, Problem
 # name -> (module, what it does); nothing of a command is imported before it is called
 COMMANDS = {
     "init": ("init", "Found a cluster, or bring up what is down of it."),
+    "join": ("join", "Add the nodes that cluster.yaml names and the cluster lacks."),
     "plan": ("plan", "Show what apply would change, and change nothing."),
     "apply": ("apply", "Make the cluster what cluster.yaml says."),
     "status": ("status", "Show nodes, components and etcd as they are now."),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from bootstrap import checks, state
+from bootstrap import state
 from bootstrap.cli import output, show
 from bootstrap.errors import Code, Problem
-from bootstrap.plan import Plan, allowed
+from bootstrap.plan import Plan
 from bootstrap.run import Outcome
 from bootstrap.workflow import Session
 from bootstrap.world import World
@@ -41,26 +41,36 @@ def change(asked: Change) -> int:
 
 
 def _changed(asked: Change, session: Session, world: World) -> int:
-    refuse_unreachable(session, world)
+    warn_unreachable(session, world)
     plan = session.plan(world)
     if not plan.waves:
         if plan.blocked:
-            raise Problem(plan.blocked, next="bootstrap status", code=Code.FAILED)
-        output.note("nothing to do: everything is as cluster.yaml says")
-        return Code.DONE
-    if not asked.everyone_leaves:
-        checks.refuse(session.cluster, world)
-    if not all(allowed(asked.command, wave, world) for wave in plan.waves):
-        show.plan(plan, world)
-        raise Problem(
-            f"cluster.yaml asks for changes that {asked.command} must not make: a part that runs would stop",
-            next="bootstrap apply",
-            code=Code.CHANGES,
-        )
+            raise Problem(plan.blocked, next="bootstrap status")
+        if not session.hosts.unreachable:
+            output.note("nothing to do: everything is as cluster.yaml says")
+        return _left(session)
+    try:
+        session.refuse(asked.command, world, plan)
+    except Problem as problem:
+        if problem.code is Code.CHANGES:
+            show.plan(plan, world)
+        raise
     if asked.ask:
         show.plan(plan, world)
         click.confirm("go on?", abort=True, err=True)
     return _ended(session, plan, session.run(world, plan))
+
+
+def _left(session: Session) -> int:
+    """How a run ends that did all it could, when some nodes could not be reached from the start."""
+    missing = sorted(session.hosts.unreachable)
+    if missing:
+        raise Problem(
+            f"{', '.join(missing)} can't be reached; the rest is as cluster.yaml says",
+            next="run the same command again once they answer",
+            code=Code.SOME_FAILED,
+        )
+    return Code.DONE
 
 
 def _ended(session: Session, plan: Plan, outcome: Outcome) -> int:
@@ -78,16 +88,16 @@ def _ended(session: Session, plan: Plan, outcome: Outcome) -> int:
     if outcome.stopped:
         raise Problem(outcome.stopped, next=again, code=Code.FAILED)
     if plan.blocked:
-        raise Problem(plan.blocked, next="bootstrap status", code=Code.FAILED)
-    return Code.DONE
+        raise Problem(plan.blocked, next="bootstrap status")
+    return _left(session)
 
 
-def refuse_unreachable(session: Session, world: World) -> None:
-    """A control-plane node that can't be reached ends the command before anything has changed, when it is needed."""
-    if not session.hosts.unreachable:
-        return
+def warn_unreachable(session: Session, world: World) -> None:
+    """Says who can't be reached; Problem when nobody can, or founding would need them."""
     for problem in session.hosts.unreachable.values():
         output.complain(problem)
-    if not world.facts or not world.members:
+    founded = any(facts.record.birth for facts in world.facts.values())
+    needed = sorted(world.voters & session.hosts.unreachable.keys())
+    if session.hosts.unreachable and (not world.facts or (needed and not founded)):
         names = ", ".join(sorted(session.hosts.unreachable))
         raise Problem(f"{names} can't be reached; nothing has changed", code=Code.UNREACHABLE)

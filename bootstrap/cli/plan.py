@@ -18,13 +18,13 @@ def command(path: Path, form: str) -> int:
     Exit code 0: nothing would; 2: there are changes.
     """
     from bootstrap.cli import output, show
-    from bootstrap.cli.changing import refuse_unreachable
+    from bootstrap.cli.changing import warn_unreachable
     from bootstrap.errors import Code
     from bootstrap.workflow import Session
 
     with output.progress("bootstrap plan") as report, Session(path, report) as session:
         world = session.world()
-        refuse_unreachable(session, world)
+        warn_unreachable(session, world)
         made = session.plan(world)
     if form != "text":
         output.emit(show.tree(made, world), form)

@@ -83,7 +83,7 @@ def _lost(name: str, why: str) -> Problem:
         f"{name} is missing from the state directory",
         why=f"{why}; a new {name} would not fit a cluster that runs with the old one",
         next=(
-            f"put {name} back from a backup, or: bootstrap state import\n"
+            f"put {name} back from a backup of the state directory\n"
             "if this file never founded a cluster, delete its state directory"
         ),
         code=Code.LOCKED,
@@ -117,7 +117,7 @@ def _issuer(spec: AuthoritySpec, store: Mapping[str, bytes], now: datetime) -> x
     if found.not_valid_after_utc <= now:
         raise Problem(
             f"the authority {spec.name}.crt expired on {found.not_valid_after_utc:%Y-%m-%d}",
-            next="bootstrap certs rotate-ca",
+            next="nothing can be signed any more: found a new cluster, or put a renewed authority in its place",
         )
     return found
 
@@ -136,7 +136,7 @@ def _unusable(name: str, why: str) -> Problem:
     return Problem(
         f"{name} can't be used",
         why=why,
-        next=f"put {name} back from a backup, or: bootstrap state import",
+        next=f"put {name} back from a backup of the state directory",
         code=Code.LOCKED,
     )
 

@@ -13,4 +13,4 @@ from bootstrap.world import File
 def files(setting: Setting, node: Node) -> Iterator[File]:
     """Its configuration and unit, the kernel's settings, the bridge network."""
     machine = setting.world.facts[node.name].machine
-    return kubelet.files(setting.cluster, node, machine, setting.world.pods.get(node.name, ""))
+    return kubelet.files(setting.cluster, node, machine, setting.world.pods)

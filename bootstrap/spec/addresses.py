@@ -105,7 +105,7 @@ def certificate_name(text: str) -> str:
 
 
 def ssh_host(text: str) -> str:
-    """What ssh can be asked for: a DNS name, an address, or a Host of ~/.ssh/config."""
+    """What ssh can be asked for: a DNS name or an address."""
     if not re.fullmatch(_HOST, text) and _ip(text) is None:
         raise Wrong(f"{quoted(text)} is not a host", "its port and user have fields of their own")
     return text

@@ -28,7 +28,7 @@ kubernetesVersion: VERSION
 # host:port of a balancer or DNS name that leads to every API server. Needed with several control-plane nodes.
 #endpoint: api.demo.example:6443
 
-# How all nodes are reached. What is not said here comes from ~/.ssh/config.
+# How all nodes are reached. What is not said here: user root, port 22, the agent's keys and those of ~/.ssh.
 ssh:
   user: root
   #port: 22

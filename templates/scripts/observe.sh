@@ -66,7 +66,8 @@ paths=$({
 	find /etc/kubernetes "$manifests" ${recorded:+"$recorded"} /etc/systemd/system/kubelet.service.d /etc/cni/net.d -type f 2>/dev/null
 	find /var/lib/kubelet -maxdepth 1 -type f \( -name '*.yaml' -o -name '*.env' \) 2>/dev/null
 	find /var/lib/kubelet/pki -maxdepth 1 -type f 2>/dev/null
-	find /etc/sysctl.d/99-bootstrap.conf /etc/modules-load.d/bootstrap.conf -type f 2>/dev/null
+	find /etc/sysctl.d/99-bootstrap.conf /etc/modules-load.d/bootstrap.conf \
+		/etc/systemd/system/bootstrap-routes.service -type f 2>/dev/null
 } | grep -v "$tab" | sort -u)
 [ -n "$paths" ] && {
 	printf '%s\n' "$paths" | tr '\n' '\0' | xargs -0 sha256sum

@@ -54,9 +54,11 @@ end() { # SECONDS PID…: SIGTERM, wait, SIGKILL
 	deadline=$(($(date +%s) + $1))
 	shift
 	kill -TERM "$@" 2>/dev/null
-	while kill -0 "$@" 2>/dev/null; do
-		[ "$(date +%s)" -gt "$deadline" ] && kill -KILL "$@" 2>/dev/null
-		sleep 0.05
+	for pid in "$@"; do
+		while kill -0 "$pid" 2>/dev/null; do
+			[ "$(date +%s)" -gt "$deadline" ] && kill -KILL "$pid" 2>/dev/null
+			sleep 0.05
+		done
 	done
 }
 
@@ -161,6 +163,14 @@ flush() { # paths on stdin are on the disk; a sync of everything would wait for 
 	tr '\n' '\0' | xargs -0 -r sync
 }
 
+routes() { # stop|start: those to the pods of other nodes
+	[ -f /etc/systemd/system/bootstrap-routes.service ] || return 0
+	case $1 in
+	stop) systemctl disable --quiet --now bootstrap-routes ;;
+	start) systemctl daemon-reload && systemctl enable --quiet bootstrap-routes && systemctl restart bootstrap-routes ;;
+	esac || printf 'routes to other nodes: %s\n' "$(systemctl show -p Result --value bootstrap-routes)" >"$turn/stuck"
+}
+
 swap() { # 4: renames only, manifests last, since the moves come in that order
 	moves put | cut -f 2 | while IFS= read -r staged; do [ -e "$staged" ] && printf '%s\n' "$staged"; done | flush
 	moves put | while IFS=$tab read -r path staged _; do
@@ -182,6 +192,7 @@ settings() { # 5: what lies in sysctl.d and modules-load.d holds now, not only a
 		case $name in '' | '#'*) continue ;; esac
 		printf '%s' "$value" >"/proc/sys/$(printf %s "$name" | tr . /)" || printf '%s\n' "$name" >"$turn/stuck"
 	done </etc/sysctl.d/99-bootstrap.conf
+	moves put | grep -q bootstrap-routes.service && routes start
 	[ -s "$turn/stuck" ] && fail 3 "can't set $(cat "$turn/stuck")"
 	return 0
 }
@@ -220,6 +231,7 @@ go() {
 	keep
 	kubelet=$(moves kubelet)
 	[ "$kubelet" = keep ] || stop
+	moves drop | grep -q bootstrap-routes.service && routes stop
 	swap
 	settings
 	case $kubelet in
@@ -234,6 +246,7 @@ back() { # the former generation again; etcd's data stays
 	lock 60
 	[ -f "$ours/unsettled" ] || { printf '0\tnothing to swap back\n' >"$ours/result" && exit 0; }
 	[ "$(moves kubelet)" = keep ] || stop
+	moves put | grep -q bootstrap-routes.service && routes stop
 	while IFS=$tab read -r path staged; do
 		if [ -f "$ours/former/files$path" ]; then
 			cp -p "$ours/former/files$path" "$staged" && mv -f "$staged" "$path"
@@ -244,6 +257,7 @@ back() { # the former generation again; etcd's data stays
 	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
 	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
 	cut -f 1 "$ours/former/paths" | sed 's#/[^/]*$##' | sort -u | flush
+	grep -q bootstrap-routes.service "$ours/former/paths" && routes start
 	[ -n "$(moves bare)" ] && empty
 	[ "$(moves kubelet)" = keep ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"

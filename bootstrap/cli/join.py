@@ -1,0 +1,24 @@
+"""`bootstrap join`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bootstrap.cli import options
+
+
+@click.command(epilog="\b\nExamples:\n  bootstrap join\n  bootstrap join --timeout 600")
+@options.file
+@options.timeout
+def command(path: Path, timeout: float) -> int:
+    """Add the nodes that cluster.yaml names and the cluster lacks.
+
+    A control-plane node comes as a learner of etcd, starts, and then votes, one at a time; a node whose disk was
+    replaced is taken out of etcd first. What serves is left alone: where cluster.yaml asks for a change of it, join
+    stops with exit code 2 and names `bootstrap apply`.
+    """
+    from bootstrap.cli.changing import Change, change
+
+    return change(Change("join", path, timeout))
