@@ -135,11 +135,11 @@ def _with_nodes(lab: Lab, nodes: int | None, workers: int | None) -> Lab:
 
 def _with_network(lab: Lab) -> Lab:
     """The lab with a network: the one podman has, else its old subnet, else the lowest that is free."""
-    subnets.fence()
-    if exists("network", lab.network):
-        (used,) = inspect("network", lab.network)["subnets"]
-        return dataclasses.replace(lab, subnet=IPv4Network(used["subnet"]))
     with cache.locked("subnets"):
+        subnets.fence()
+        if exists("network", lab.network):
+            (used,) = inspect("network", lab.network)["subnets"]
+            return dataclasses.replace(lab, subnet=IPv4Network(used["subnet"]))
         subnet = lab.subnet
         taken = subnets.taken()
         if subnet == subnets.RANGE or any(subnet.overlaps(other) for other in taken):

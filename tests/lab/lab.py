@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.errors import Problem
-from tests.lab import balancer, cache, clusterfile, keys, template
+from tests.lab import balancer, cache, clusterfile, keys, subnets, template
 from tests.lab.machine import Machine, create
 from tests.lab.node import Node
 from tests.lab.podman import FOLDER, LABEL, drop, exists, inspect, networks, podman, remove
@@ -165,7 +165,10 @@ def down(name: str) -> None:
     with cache.locked(f"lab-{name}"):
         lab = find(name)
         directory = lab.directory if lab else default_directory(name)
-        remove(name)
+        with cache.locked("subnets"):
+            remove(name)
+            if not names():
+                subnets.unfence()
         if directory == default_directory(name):
             shutil.rmtree(directory, ignore_errors=True)
         for file in (directory / kept for kept in OURS):  # a directory that was chosen may hold other things

@@ -10,9 +10,10 @@ from ipaddress import IPv4Network
 
 from bootstrap.errors import Problem
 from tests.lab.podman import networks
-from tests.lab.programs import run
+from tests.lab.programs import run, works
 
 RANGE = IPv4Network("10.77.0.0/16")
+FENCE = ("unreachable", str(RANGE), "metric", "4096")
 BALANCER, CONTROL_PLANE, WORKER = 10, 10, 20  # cp1 is .11, w1 is .21, the load balancer .10
 MOST_CONTROL_PLANE, MOST_WORKERS = 9, 200
 
@@ -28,7 +29,12 @@ def free(taken: Iterable[IPv4Network]) -> IPv4Network:
 
 def fence() -> None:
     """Nothing sent to a node that is gone, or not there yet, leaves this machine: its network's own route is nearer."""
-    run(["ip", "route", "replace", "unreachable", str(RANGE), "metric", "4096"])
+    run(["ip", "route", "replace", *FENCE])
+
+
+def unfence() -> None:
+    """Take the fence away, where there is one: for when the last lab is gone."""
+    works(["ip", "route", "del", *FENCE])
 
 
 def taken() -> list[IPv4Network]:
