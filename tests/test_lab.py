@@ -23,6 +23,7 @@ from tests.conftest import NewLab
 from tests.lab import Lab, build, cache, clusterfile, find, programs, subnets, up
 from tests.lab.__main__ import main
 from tests.lab.archive import Content, Image, write
+from tests.lab.machine import wait
 from tests.lab.node import Node
 from tests.lab.podman import LABEL, inspect, podman
 from tests.lab.toolchain import require_room
@@ -317,6 +318,14 @@ def test_nodes_come_back_after_a_stop_with_what_they_had(lab: Lab) -> None:
         up(lab.name)
         assert cp1.exec("systemctl", "is-system-running").strip() == "running"
         assert cp1.exec("ls", "/etc/mark", "/var/lib/mark").split() == ["/etc/mark", "/var/lib/mark"]
+
+
+def test_a_node_that_ended_is_not_waited_for(lab: Lab) -> None:
+    cp1 = lab.node("cp1")
+    cp1.kill()
+    with pytest.raises(Problem, match="should have booted"):
+        wait(cp1.container)
+    cp1.start()
 
 
 def test_a_node_that_podman_wrongly_calls_running_is_made_anew(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from tests.lab.node import Node
 from tests.lab.podman import FOLDER, LABEL, exists, inspect, podman
 from tests.lab.progress import say
 from tests.lab.provision import introduce
-from tests.lab.toolchain import install_packages, require_root
+from tests.lab.toolchain import allow_watches, install_packages, require_root
 
 
 def up(
@@ -38,6 +38,7 @@ def up(
     _refuse_unknown(name, version, containerd, also)
     require_root()
     install_packages()
+    allow_watches()
     with cache.locked(f"lab-{name}"):
         lab = find(name)
         if lab:

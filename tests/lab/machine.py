@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.errors import Problem
-from tests.lab.podman import exists, podman
+from tests.lab.podman import podman
 
 BOOT = 90.0  # seconds until a boot counts as failed; it takes two to five
 BOOTED = ("running", "degraded")  # of `systemctl is-system-running`
@@ -32,7 +32,7 @@ class Machine:
 
 def create(machine: Machine) -> None:
     """Create the container without starting it."""
-    place = ("--network", "none")
+    place: tuple[str, ...] = ("--network", "none")
     if machine.network:
         nobody = ("--dns", "192.0.2.53", "--dns-option", "timeout:1", "--dns-option", "attempts:1")  # RFC 5737
         place = ("--network", f"{machine.network[0]}:ip={machine.network[1]}", *nobody)
@@ -59,8 +59,13 @@ def wait(container: str) -> None:
             state = podman("exec", container, "sh", "-c", "systemctl is-system-running || true").strip()
         if state in BOOTED:
             return
-        if not exists("container", container):
-            raise Problem(f"{container} went away while it booted")
+        status = podman("container", "inspect", "--format", "{{.State.Status}}", container).strip()
+        if status != "running":
+            raise Problem(
+                f"{container} is {status}, and should have booted",
+                why="its systemd ended; most often the machine has run out of something that it gives to every node",
+                next=f"podman start --attach {container}, and python -m tests.lab status for labs to take down",
+            )
         time.sleep(0.1)
     raise Problem(
         f"{container} has not booted after {BOOT:.0f} s",

@@ -12,9 +12,10 @@ from pathlib import Path
 from bootstrap.errors import Problem
 from tests.lab import cache
 from tests.lab.programs import follow, run
-from tests.lab.progress import step
+from tests.lab.progress import say, step
 
 GO = (1, 26)  # what Kubernetes 1.37 and etcd 3.7 ask for in their go.mod
+WATCHES = 8192  # what distributions that expect containers set
 ROOM = 15  # GiB: sources and compiled packages 6, binaries and images 3 for each version, nodes
 PACKAGES = {  # Debian package -> a file it brings
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -62,6 +63,15 @@ def install_packages() -> None:
             env=quiet,
             next=by_hand,
         )
+
+
+def allow_watches() -> None:
+    """Raise the machine's limit of inotify instances until it restarts: each node's systemd, kubelet and API server
+    want a dozen, all of one root, and the kernel's 128 are used up by ten nodes, after which none boots."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(limit.read_text()) < WATCHES:
+        limit.write_text(str(WATCHES))
+        say(f"fs.inotify.max_user_instances is {WATCHES} now, until this machine restarts: nodes share it")
 
 
 def require_room(place: Path, gigabytes: int = ROOM) -> None:
