@@ -28,7 +28,7 @@ def answers(dial: Dial, probe: Probe) -> str:
         tls = httpx2.create_ssl_context(verify=False)
     with client(dial, probe.url, tls, timeout=3.0) as place:
         try:
-            response = place.get("")
+            response = place.get(probe.url)
         except httpx2.HTTPError as error:
             return str(error) or type(error).__name__
     return "" if response.status_code == 200 else f"{response.status_code} {response.text[-200:].strip()}"

@@ -76,21 +76,21 @@ class Steps:
             self._say(name, "is as it was found")
             return None
         listed = (self.hosts.members or {}).get(name)
-        if listed and not listed.votes:  # nobody may read from a learner: the API server waits until it votes
-            return self._healthy(node, turn.record.runs, parts=frozenset({"etcd", "kubelet"}), soak=False)
-        return self._healthy(node, turn.record.runs, soak=bool(set(turn.restart) & was.running.keys()))
+        soak = bool(set(turn.restart) & was.running.keys())
+        return self._healthy(node, turn.record.runs, learner=bool(listed and not listed.votes), soak=soak)
 
-    def _healthy(
-        self, node: Node, runs: Mapping[str, str], *, parts: frozenset[str] | None = None, soak: bool
-    ) -> Failure | None:
-        """Waits until these parts of a node (None: all) run as wanted and answer."""
+    def _healthy(self, node: Node, runs: Mapping[str, str], *, learner: bool = False, soak: bool) -> Failure | None:
+        """Waits until every part of a node runs as wanted and answers; what a learner can't do yet is not awaited."""
         host = self.hosts[node.name]
         probes = first_probes(self.hosts.cluster, self.hosts.probes(node))
+        if learner:  # nobody may read from it: it only lives, and its API server waits until it votes
+            probes = [replace(probe, path="/livez") for probe in probes if probe.part == "etcd"]
+            runs = {part: generation for part, generation in runs.items() if part in ("etcd", "kubelet")}
         missing = health.wait(
             host.dial,
             lambda: self.hosts.facts(node),
-            [probe for probe in probes if parts is None or probe.part in parts],
-            {part: generation for part, generation in runs.items() if parts is None or part in parts},
+            probes,
+            runs,
             seconds=self.wait,
             soak=soak,
             stopped=self.hosts.stopping.is_set,
