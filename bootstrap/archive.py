@@ -40,10 +40,12 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
         yield "kubelet", "leave"
     else:
         yield "kubelet", "restart" if stops or not was.record.settled else "keep"
-    stopping = set(turn.restart) - {"kubelet", "host"}  # those that do not run yet too: a swap back stops them
+    # Those that do not run yet too: a swap back stops them. Who leaves stops whatever runs.
+    stopping = ({*was.running} if turn.leaves else {*turn.restart}) - {"kubelet", "host"}
     last = {part: place for place, part in enumerate(ORDER)}
     for part in sorted(stopping, key=lambda part: (last.get(part, -1), part)):
-        yield "stop", part, str(graces.get(part, GRACE))
+        hangs = part == "kube-apiserver" and "etcd" not in was.running  # it has nothing to end in grace
+        yield "stop", part, "2" if hangs else str(graces.get(part, GRACE))
     if turn.fresh:
         yield "fresh", etcd
     if turn.record.birth:

@@ -93,6 +93,34 @@ class Kube:
                 if response.status_code != 404:
                     self._read(response, f"delete {name}")
 
+    def cordon(self, node: str) -> bool:
+        """No new pods go there; False when there is no such node."""
+        path = f"/api/v1/nodes/{node}"
+        if self.get(path) is None:
+            return False
+        content = json.dumps({"spec": {"unschedulable": True}}).encode()
+        self._read(self._ask("PATCH", path, content=content, kind="application/merge-patch+json"), f"cordon {node}")
+        return True
+
+    def pods(self, node: str) -> list[dict[str, Any]]:
+        """Every pod bound to a node."""
+        response = self._ask("GET", "/api/v1/pods", parameters={"fieldSelector": f"spec.nodeName={node}"})
+        items: list[dict[str, Any]] = self._read(response, f"list the pods of {node}")["items"]
+        return items
+
+    def evict(self, pod: Mapping[str, Any]) -> str:
+        """Ask for an eviction; "" when it was granted, else what the API said, a budget for one."""
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        response = self._client.post(
+            f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", json=eviction
+        )  # 429 is an answer here: not now
+        return "" if response.status_code in (200, 201, 404) else response.text[:400]
+
     def inventory(self) -> tuple[str, ...]:
         """The keys of what is ours in the API."""
         namespace, name = INVENTORY
@@ -153,7 +181,13 @@ class Kube:
         return self._ask("PATCH", path, parameters=parameters, content=json.dumps(wanted).encode())
 
     def _ask(
-        self, method: str, path: str, *, parameters: Mapping[str, str] | None = None, content: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        kind: str = "application/apply-patch+yaml",
     ) -> httpx2.Response:
         """One request, and again for a while when the server is busy or the line broke: all of ours may be repeated."""
         deadline = time.monotonic() + PATIENCE
@@ -164,7 +198,7 @@ class Kube:
                     path,
                     params=parameters,
                     content=content,
-                    headers={"Content-Type": "application/apply-patch+yaml"} if content else None,
+                    headers={"Content-Type": kind} if content else None,
                 )
                 if response.status_code not in (429, 500, 502, 503, 504) or time.monotonic() > deadline:
                     return response

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import takewhile
 
 from bootstrap.after import after
 from bootstrap.world import (
     Apply,
     Blocked,
     Drain,
+    Facts,
     Member,
     Record,
     Step,
@@ -30,6 +32,7 @@ from bootstrap.world import (
     up,
 )
 
+API_SERVER = "kube-apiserver"
 Turns = Mapping[str, Turn]  # of every node that is not as it should be
 
 
@@ -48,12 +51,12 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
     paths = {file.path for file in files}
     put = tuple((facts.seen.get(f.path), f) for f in files if facts.seen.get(f.path) != f.fingerprint)
     drop = tuple(sorted((facts.record.files.keys() & facts.seen.keys()) - paths))
-    restart = tuple(sorted(p for p in runs.keys() | facts.running.keys() if runs.get(p) != facts.running.get(p)))
+    restart = restarts(facts, runs) if stays else ()  # who leaves: all that runs, and that may die by itself meanwhile
     votes = stays and node in world.voters
     listed = (world.members or {}).get(node)
     stale = not votes or (bool(world.members) and (listed is None or listed.id != facts.etcd))
     fresh = bool(facts.etcd) and stale
-    if not (put or drop or restart or fresh) and facts.record.settled:
+    if not (put or drop or restart or fresh or (facts.running and not stays)) and facts.record.settled:
         return None
     record = Record()
     if stays:
@@ -69,6 +72,14 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
             birth=replace(born(world, node), answered=True) if votes else None,
         )
     return Turn(node, put, drop, restart, fresh, record)
+
+
+def restarts(facts: Facts, runs: Mapping[str, str]) -> tuple[str, ...]:
+    """The parts that stop, start, or both. An API server stops with its etcd: without, it would hang, and a kubelet
+    that starts beside an API server that hangs does not start static pods either (seen with 1.37.2).
+    """
+    parts = {part for part in runs.keys() | facts.running.keys() if runs.get(part) != facts.running.get(part)}
+    return tuple(sorted(parts | ({API_SERVER} & facts.running.keys() if "etcd" in parts else set())))
 
 
 def update(turns: Turns, world: World, wants: Wants, nodes: AbstractSet[str]) -> Turns:
@@ -206,9 +217,12 @@ def plan(world: World, wants: Wants) -> Plan:
 
 
 def disturbs(step: Step, world: World) -> bool:
-    """Whether a step stops a part that runs, or takes a file away where one runs."""
-    running = world.facts[step.node].running if isinstance(step, Turn) else {}
-    return isinstance(step, Turn) and bool(running.keys() & set(step.restart) or (step.drop and running))
+    """Whether a step stops a part that serves, or takes a file away where one runs."""
+    if not isinstance(step, Turn):
+        return False
+    running = world.facts[step.node].running
+    serving = running.keys() - (set() if "etcd" in running else {API_SERVER})
+    return bool(serving & set(step.restart) or (step.drop and running))
 
 
 def allowed(command: str, wave: Wave, world: World) -> bool:
@@ -223,6 +237,11 @@ def allowed(command: str, wave: Wave, world: World) -> bool:
         if command not in commands:
             return False
     return True
+
+
+def departure(plan: Plan, world: World) -> Plan:
+    """What of a plan lets nodes go: it comes first, and the rest is for other commands."""
+    return Plan(tuple(takewhile(lambda wave: allowed("remove", wave, world), plan.waves)), plan.blocked)
 
 
 def lost(world: World, nodes: AbstractSet[str]) -> World:

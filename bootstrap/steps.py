@@ -11,6 +11,7 @@ import httpx2
 from bootstrap import documents, health, kubelet
 from bootstrap.components import Probe, components
 from bootstrap.documents import Object
+from bootstrap.drain import drain
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Event, Hosts
 from bootstrap.kube import Kube
@@ -47,7 +48,7 @@ class Steps:
                 case Apply():
                     self._apply(step)
                 case Drain(node):
-                    raise Problem(f"{node} serves pods, and draining is not there yet", next="reset the whole cluster")
+                    self._drain(node)
         return failures
 
     def back(self, node: str) -> None:
@@ -133,11 +134,19 @@ class Steps:
             return self._healthy(self.hosts.cluster.node(node), self.hosts.known[node].record.runs, soak=False)
         return None
 
-    def _apply(self, step: Apply) -> None:
-        self.hosts.observe(self.hosts.addresses)
+    def _kube(self) -> Kube:
         kube = self.hosts.kube()
         if kube is None:
             raise Problem("no API server answers any more", next="run the same command again: it goes on from here")
+        return kube
+
+    def _drain(self, node: str) -> None:
+        alive = node in self.hosts.known
+        drain(self._kube(), node, seconds=self.wait, alive=alive, say=lambda text: self._say(node, text))
+
+    def _apply(self, step: Apply) -> None:
+        self.hosts.observe(self.hosts.addresses)
+        kube = self._kube()
         put = [key for _, key, _ in step.put]
         marked = frozenset(key.rpartition("|")[2] for key in put if key.startswith("|Node|"))
         registered(kube, marked, self.hosts.stopping.is_set)

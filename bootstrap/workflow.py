@@ -15,7 +15,7 @@ from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
 from bootstrap.kube import Unanswered, fingerprint
 from bootstrap.phases import PHASES, Setting
-from bootstrap.plan import Plan, allowed, plan
+from bootstrap.plan import Plan, allowed, departure, plan
 from bootstrap.run import Failure, Outcome, run
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
@@ -144,8 +144,9 @@ class Session:
         return {objects.key(each): each for each in every}
 
     def plan(self, world: World) -> Plan:
-        """The waves from what is to what should be."""
-        return plan(world, self.wants)
+        """The waves from what is to what should be; where nodes leave, the waves of that and no others."""
+        made = plan(world, self.wants)
+        return departure(made, world) if world.leaving else made
 
     def refuse(self, command: str, world: World, made: Plan) -> None:
         """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""

@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("status", "Show nodes, components and etcd as they are now."),
     "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
     "render": ("render", "Write every node's files to a directory; needs no node."),
+    "remove": ("remove", "Take nodes out of the cluster: drained, out of etcd, as they were found."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
     "config": ("config", "Example, check and schema of cluster.yaml."),
     "version": ("version", "Print the versions of bootstrap and what it installs."),

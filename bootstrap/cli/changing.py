@@ -24,7 +24,7 @@ class Change:
     path: Path
     timeout: float
     ask: bool = False
-    everyone_leaves: bool = False
+    leaving: tuple[str, ...] | None = ()  # nodes that leave; None: all of them
 
 
 def change(asked: Change) -> int:
@@ -35,9 +35,22 @@ def change(asked: Change) -> int:
         state.locked(session.directory),
     ):
         session.keep()
-        everyone = frozenset(node.name for node in session.cluster.nodes)
-        world = session.world(leaving=everyone if asked.everyone_leaves else frozenset())
+        world = session.world(leaving=_leaving(asked, session))
         return _changed(asked, session, world)
+
+
+def _leaving(asked: Change, session: Session) -> frozenset[str]:
+    names = frozenset(session.hosts.addresses)
+    if asked.leaving is None:
+        return names
+    if unknown := sorted(set(asked.leaving) - names):
+        raise Problem(
+            f"cluster.yaml names no node {unknown[0]}",
+            why=f"it names {', '.join(sorted(names))}; how to reach a node stands there",
+            next="leave the node's entry in cluster.yaml until it is removed",
+            code=Code.USAGE,
+        )
+    return frozenset(asked.leaving)
 
 
 def _changed(asked: Change, session: Session, world: World) -> int:

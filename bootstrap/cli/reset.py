@@ -21,4 +21,4 @@ def command(path: Path, timeout: float, *, yes: bool) -> int:
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("reset", path, timeout, ask=not yes, everyone_leaves=True))
+    return change(Change("reset", path, timeout, ask=not yes, leaving=None))
