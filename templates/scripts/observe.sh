@@ -21,18 +21,28 @@ recorded=$(sed -n 's/.*"manifests":"\([^"]*\)".*/\1/p' $ours/record.json 2>/dev/
 manifests=${manifests:-$recorded}
 
 # The kubelet: how it runs, else how its unit would run it.
+unit_words() { # the command line of the unit, one word a line, its variables replaced by their words
+	{
+		systemctl show -p Environment --value kubelet | # NAME=value "OTHER=two words"
+			awk -F '"' '{ for (i = 1; i <= NF; i++) { if (i % 2) gsub(" ", "\n", $i); print $i } }'
+		systemctl show -p EnvironmentFiles --value kubelet | sed 's/ (ignore_errors=[a-z]*)$//' |
+			while IFS= read -r file; do [ -r "$file" ] && sed "s/=[\"']\(.*\)[\"']\$/=\1/" "$file"; done
+		echo --
+		# "{ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $ARGS ; ignore_errors=… }"
+		systemctl show -p ExecStart --value kubelet | sed -n 's/.*argv\[\]=\([^;]*\);.*/\1/p' | tr ' ' '\n'
+	} 2>/dev/null | awk '
+		$0 == "--" { command = 1; next }
+		!command { name = $0; sub("=.*", "", name); value[name] = substr($0, length(name) + 2); next }
+		/^\$/ { gsub("[${}]", ""); $0 = value[$0]; gsub(" ", "\n") }
+		{ print }' | grep .
+}
 pid=$(systemctl show -p MainPID --value kubelet 2>/dev/null)
-if [ -n "${pid:-}" ] && [ "$pid" != 0 ] && [ -r "/proc/$pid/cmdline" ]; then
+# Between fork and exec it still is systemd.
+if [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/cmdline" ] && ! [ "/proc/$pid/exe" -ef /proc/1/exe ]; then
 	words=$(tr '\0' '\n' <"/proc/$pid/cmdline")
 	say kubelet.state running
 else
-	unit=$(systemctl show -p ExecStart -p Environment kubelet 2>/dev/null)
-	for file in $(systemctl show -p EnvironmentFiles --value kubelet 2>/dev/null | sed 's/ (ignore_errors=[a-z]*)//'); do
-		[ -r "$file" ] && unit="$unit $(sed 's/^[A-Za-z_]*=//' "$file" | tr '\n' ' ')"
-	done
-	# ExecStart reads "{ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $ARGS ; ignore_errors=… }".
-	words=$(printf '%s\n' "$unit" | sed 's/^ExecStart={.*argv\[\]=\([^;]*\);.*/\1/; s/^Environment=//; s/"//g; s/[A-Z_]*_ARGS=//g' |
-		tr ' ' '\n' | grep -v '^\$' | grep .)
+	words=$(unit_words)
 	say kubelet.state "$(systemctl show -p LoadState --value kubelet 2>/dev/null)"
 fi
 say kubelet.binary "$(command -v kubelet)"
@@ -42,18 +52,20 @@ flag() { # the value of --NAME=value or --NAME value; the last one counts
 	printf '%s\n' "$words" | sed -n "s/^--$1=//p; /^--$1\$/{n;p;}" | tail -n 1
 }
 static_pod_path() { # of one KubeletConfiguration, YAML or JSON
-	sed -n 's/^[[:space:]{]*"\{0,1\}staticPodPath"\{0,1\}[[:space:]]*:[[:space:]]*//p' "$1" 2>/dev/null |
+	sed '/^[[:space:]]*#/d; s/[{,][[:space:]]*"/\n"/g' "$1" 2>/dev/null |
+		sed -n 's/^[[:space:]]*"\{0,1\}staticPodPath"\{0,1\}[[:space:]]*:[[:space:]]*//p' |
 		sed 's/[[:space:]]#.*$//; s/[",'"'"'}[:space:]]*$//; s/^["'"'"']//' | tail -n 1
+}
+drop_ins() { # in the order of the kubelet: file names, directory by directory
+	find "$1" -name '*.conf' ! -type d | tr / '\001' | sort | tr '\001' /
 }
 if [ -z "$manifests" ]; then
 	config=$(flag config)
-	drop_ins=$(flag config-dir)
+	directory=$(flag config-dir)
 	manifests=$(flag pod-manifest-path)
-	if [ -z "$manifests" ] && [ -n "$drop_ins" ] && [ -d "$drop_ins" ]; then
-		for file in "$drop_ins"/*.conf; do
-			found=$(static_pod_path "$file")
-			[ -n "$found" ] && manifests=$found
-		done
+	if [ -z "$manifests" ] && [ -n "$directory" ] && [ -d "$directory" ]; then
+		manifests=$(drop_ins "$directory" | while IFS= read -r file; do static_pod_path "$file" && echo; done |
+			grep . | tail -n 1)
 	fi
 	[ -z "$manifests" ] && [ -n "$config" ] && manifests=$(static_pod_path "$config")
 	[ -z "$manifests" ] && manifests=/etc/kubernetes/manifests
