@@ -12,12 +12,15 @@ from bootstrap.cli import options
 def command(form: str) -> None:
     """Print the versions of bootstrap and of what it installs."""
     from dataclasses import asdict
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     from bootstrap import versions
     from bootstrap.cli import output
 
-    ours = version("controlplane-bootstrap")
+    try:
+        ours = version("controlplane-bootstrap")
+    except PackageNotFoundError:  # `python -m bootstrap` in a checkout that was never installed
+        ours = "checkout"
     if form != "text":
         output.emit({"bootstrap": ours, "releases": [asdict(release) for release in versions.RELEASES]}, form)
         return
