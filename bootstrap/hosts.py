@@ -44,7 +44,7 @@ class Hosts:
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.pool = ThreadPoolExecutor(16)
         self._hosts = {node.name: Host(node.name, login(cluster, node, known_hosts)) for node in cluster.nodes}
-        self._kube: Kube | None = None
+        self._kube: tuple[str, Kube] | None = None  # and the node it goes through
 
     def close(self) -> None:
         """Whoever waits gives up, and every connection ends."""
@@ -112,11 +112,13 @@ class Hosts:
 
     def kube(self) -> Kube | None:
         """The API, through the first node where it runs; None when it runs nowhere."""
-        if self._kube is None:
-            for name in self.running("kube-apiserver"):
-                self._kube = Kube(self._client(name, API_PORT, credentials.api_identity(self.store)))
-                break
-        return self._kube
+        serving = self.running("kube-apiserver")
+        if self._kube is None or self._kube[0] not in serving:
+            if not serving:
+                return None
+            client = self._client(serving[0], API_PORT, credentials.api_identity(self.store))
+            self._kube = serving[0], Kube(client)
+        return self._kube[1]
 
     def _client(self, node: str, port: int, identity: credentials.Identity) -> httpx2.Client:
         tls = tunnel.context(identity.ca, identity.certificate, identity.key)

@@ -153,9 +153,11 @@ class Session:
         if not world.leaving:
             checks.refuse(self.cluster, world)
         if not all(allowed(command, wave, world) for wave in made.waves):
+            joins = all(allowed("join", wave, world) for wave in made.waves)
+            why = "etcd's list would change" if joins else "a part that runs would stop"
             raise Problem(
-                f"cluster.yaml asks for changes that {command} must not make: a part that runs would stop",
-                next="bootstrap apply",
+                f"cluster.yaml asks for changes that {command} must not make: {why}",
+                next="bootstrap join" if joins else "bootstrap apply",
                 code=Code.CHANGES,
             )
 

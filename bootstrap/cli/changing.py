@@ -61,7 +61,7 @@ def _changed(asked: Change, session: Session, world: World) -> int:
             raise Problem(plan.blocked, next="bootstrap status")
         if not session.hosts.unreachable:
             output.note("nothing to do: everything is as cluster.yaml says")
-        return _left(session)
+        return _left(session, world)
     try:
         session.refuse(asked.command, world, plan)
     except Problem as problem:
@@ -71,22 +71,29 @@ def _changed(asked: Change, session: Session, world: World) -> int:
     if asked.ask:
         show.plan(plan, world)
         click.confirm("go on?", abort=True, err=True)
-    return _ended(session, plan, session.run(world, plan))
+    return _ended(session, world, plan, session.run(world, plan))
 
 
-def _left(session: Session) -> int:
-    """How a run ends that did all it could, when some nodes could not be reached from the start."""
-    missing = sorted(session.hosts.unreachable)
+def _left(session: Session, world: World) -> int:
+    """How a run ends that did all it could: some nodes could not be reached, or the file no longer names them."""
+    missing = sorted(session.hosts.unreachable.keys() - world.leaving)
     if missing:
         raise Problem(
             f"{', '.join(missing)} can't be reached; the rest is as cluster.yaml says",
             next="run the same command again once they answer",
             code=Code.SOME_FAILED,
         )
+    unnamed = sorted((world.nodes.keys() | (world.members or {}).keys()) - world.wanted.keys())
+    if unnamed:
+        raise Problem(
+            f"{', '.join(unnamed)} belong to the cluster, but cluster.yaml does not name them; they were left alone",
+            next=f"put the entry back, or to let it go: put it back, and: bootstrap remove {unnamed[0]}",
+            code=Code.CHANGES,
+        )
     return Code.DONE
 
 
-def _ended(session: Session, plan: Plan, outcome: Outcome) -> int:
+def _ended(session: Session, world: World, plan: Plan, outcome: Outcome) -> int:
     for node, why in outcome.failed.items():
         output.complain(Problem(f"{node} failed", why=why))
     again = "mend what is named above, then run the same command again: it goes on where this one ended"
@@ -102,7 +109,7 @@ def _ended(session: Session, plan: Plan, outcome: Outcome) -> int:
         raise Problem(outcome.stopped, next=again, code=Code.FAILED)
     if plan.blocked:
         raise Problem(plan.blocked, next="bootstrap status")
-    return _left(session)
+    return _left(session, world)
 
 
 def warn_unreachable(session: Session, world: World) -> None:

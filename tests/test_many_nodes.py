@@ -1,0 +1,120 @@
+"""Three control-plane nodes and a worker behind a balancer: founded together, killed, replaced, removed, joined."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import Desk, desk, pod, record, until
+from tests.lab import down, up
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def cluster(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The cluster, founded by one `bootstrap init`."""
+    lab = up(next(lab_names), nodes=3, workers=1, load_balancer=True)
+    try:
+        here = desk(lab, tmp_path_factory.mktemp("many"))
+        here.done("init")
+        yield here
+    finally:
+        down(lab.name)
+
+
+def healthy(cluster: Desk) -> bool:
+    """Whether every node and all three members are, by `bootstrap status`."""
+    ended = cluster.bootstrap("status", "-o", "json")
+    return ended.status == 0 and [member["votes"] for member in json.loads(ended.out)["etcd"]] == [True] * 3
+
+
+def ready(cluster: Desk) -> set[str]:
+    """The nodes that are Ready."""
+    return {
+        node["metadata"]["name"]
+        for node in cluster.get("nodes")["items"]
+        if any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"]["conditions"])
+    }
+
+
+def test_one_init_founds_three_members_at_once_and_brings_the_worker_in(cluster: Desk) -> None:
+    until(lambda: ready(cluster) == {"cp1", "cp2", "cp3", "w1"}, seconds=120)
+    until(lambda: healthy(cluster), seconds=120)
+    births = [record(cluster.lab.node(name))["birth"] for name in ("cp1", "cp2", "cp3")]
+    assert [(birth["state"], birth["answered"]) for birth in births] == [("new", True)] * 3
+    assert births[0]["members"] == births[1]["members"] == births[2]["members"]
+    assert cluster.plan()["waves"] == []
+
+
+def test_a_pod_on_one_node_reaches_a_service_whose_pod_is_on_another_by_name(cluster: Desk) -> None:
+    server = ["sh", "-c", "mkdir /www; echo hello >/www/index.html; httpd -f -p 8080 -h /www"]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"}}
+    cluster.apply(
+        pod("web", server, nodeName="cp2"),
+        pod("client", ["sleep", "3600"], nodeName="w1"),
+        service | {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}},
+    )
+    url = "http://web.default.svc.cluster.local/"
+    until(lambda: cluster.kubectl("exec", "client", "--", "wget", "-qO-", url) == "hello\n", seconds=120)
+    address = cluster.get("pod", "web")["status"]["podIP"]
+    assert cluster.kubectl("exec", "client", "--", "wget", "-qO-", f"http://{address}:8080/") == "hello\n"
+    cluster.kubectl("delete", "pod/web", "pod/client", "service/web", "--now")
+
+
+def test_the_api_stays_behind_the_balancer_while_a_control_plane_node_is_dead_and_it_comes_back_by_itself(
+    cluster: Desk,
+) -> None:
+    node = cluster.lab.node("cp2")
+    node.kill()
+    try:
+        until(lambda: "cp1" in cluster.kubectl("get", "nodes"), seconds=60)
+        told = cluster.bootstrap("init", "--timeout", "60")
+        assert told.status == 4, told
+        assert "cp2" in told.err
+    finally:
+        node.start()
+    until(lambda: healthy(cluster), seconds=180)
+
+
+def test_a_node_whose_disk_is_new_is_taken_out_of_etcd_and_joins_again(cluster: Desk) -> None:
+    cluster.lab.fresh("cp3")
+    until(lambda: cluster.lab.node("cp3").ssh("true") is not None)
+    told = cluster.bootstrap("init")
+    assert (told.status, "bootstrap join" in told.err) == (2, True), told
+    cluster.done("join")
+    until(lambda: healthy(cluster), seconds=120)
+    assert record(cluster.lab.node("cp3"))["birth"]["state"] == "existing"
+    assert cluster.plan()["waves"] == []
+
+
+def test_the_first_node_is_removed_and_joined_like_any_other(cluster: Desk) -> None:
+    told = cluster.done("remove", "cp1", "--yes")
+    assert "delete the entry of cp1" in told.err
+    assert ready(cluster) == {"cp2", "cp3", "w1"}
+    assert cluster.lab.node("cp1").shell("ls /etc/kubernetes /var/lib/etcd 2>/dev/null || true") == ""
+    cluster.done("join")
+    until(lambda: healthy(cluster), seconds=120)
+    until(lambda: ready(cluster) == {"cp1", "cp2", "cp3", "w1"}, seconds=120)
+
+
+def test_a_worker_that_is_removed_is_drained_first(cluster: Desk) -> None:
+    cluster.apply(pod("guest", ["sleep", "3600"], nodeName="w1"))
+    until(lambda: cluster.get("pod", "guest")["status"].get("phase") == "Running")
+    cluster.done("remove", "w1", "--yes")
+    assert not [each for each in cluster.get("pods")["items"] if each["metadata"]["name"] == "guest"]
+    assert ready(cluster) == {"cp1", "cp2", "cp3"}
+
+
+def test_what_would_lose_the_quorum_is_refused(cluster: Desk) -> None:
+    node = cluster.lab.node("cp3")
+    node.kill()
+    try:
+        told = cluster.bootstrap("remove", "cp2", "--yes")
+        assert told.status != 0
+        assert "no quorum without it" in told.err, told
+    finally:
+        node.start()
+    until(lambda: healthy(cluster) or "w1" in cluster.bootstrap("status").out, seconds=180)
