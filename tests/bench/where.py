@@ -24,6 +24,9 @@ from tests.lab import Lab, Node
 
 # On the node: the first line of whose log that matches says that it has got so far.
 LOGS = (
+    ("turn", r"Started bootstrap-turn", "its unit starts"),
+    ("turn", r"bootstrap-turn.service: Deactivated", "ends"),
+    ("kubelet", r"Stopped kubelet", "is stopped"),
     ("kubelet", r"systemd.*Started kubelet", "its process starts"),
     ("kubelet", r"Starting to sync pod status|Starting kubelet main sync loop", "takes pods"),
     ("kubelet", r"Attempting to register node", "tries to register the node"),
@@ -98,10 +101,12 @@ def _lines(moments: list[Moment], began: float) -> Iterator[str]:
 def happened(node: Node, since: float) -> Iterator[Moment]:
     """What the logs of the kubelet and of the static pods' containers tell, whose clock is ours."""
     logs: dict[str, list[tuple[float, str]]] = {}
-    for line in node.exec("journalctl", "-u", "kubelet", "-o", "short-unix", "--no-pager").splitlines():
-        if found := re.match(r"(\d+\.\d+) (.*)", line):
-            logs.setdefault("kubelet", []).append((float(found[1]), found[2]))
-    for part in {who for who, _, _ in LOGS} - {"kubelet"}:
+    units = {"turn": "bootstrap-turn", "kubelet": "kubelet"}
+    for who, unit in units.items():
+        for line in node.exec("journalctl", "-u", unit, "-o", "short-unix", "--no-pager").splitlines():
+            if found := re.match(r"(\d+\.\d+) (.*)", line):
+                logs.setdefault(who, []).append((float(found[1]), found[2]))
+    for part in {who for who, _, _ in LOGS} - units.keys():
         for line in node.shell(f"cat /var/log/pods/kube-system_{part}-*/{part}/*.log").splitlines():
             stamp, _, words = line.partition(" ")
             logs.setdefault(part, []).append((datetime.fromisoformat(_microseconds(stamp)).timestamp(), words))
