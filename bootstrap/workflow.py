@@ -50,8 +50,11 @@ class Session:
         return self.hosts.store
 
     def keep(self) -> None:
-        """From now on credentials are written to the state directory; call it with the lock held."""
-        self.hosts.store = state.Store(self.directory)
+        """Credentials, those just issued too, are in the state directory from now on; call it with the lock held."""
+        kept = state.Store(self.directory)
+        if isinstance(self.store, ChainMap):
+            kept.update(self.store.maps[0])
+        self.hosts.store = kept
 
     def world(self, *, leaving: frozenset[str] = frozenset()) -> World:
         """Everything, as it is now.

@@ -34,7 +34,6 @@ def change(asked: Change) -> int:
         Session(asked.path, report, wait=asked.timeout) as session,
         state.locked(session.directory),
     ):
-        session.keep()
         world = session.world(leaving=_leaving(asked, session))
         return _changed(asked, session, world)
 
@@ -55,6 +54,7 @@ def _leaving(asked: Change, session: Session) -> frozenset[str]:
 
 def _changed(asked: Change, session: Session, world: World) -> int:
     warn_unreachable(session, world)
+    session.keep()  # not before: who can't be reached may have a cluster whose keys are elsewhere
     plan = session.plan(world)
     if not plan.waves:
         if plan.blocked:
