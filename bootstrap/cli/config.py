@@ -14,7 +14,7 @@ def command() -> None:
     """Example, check and schema of cluster.yaml."""
 
 
-@command.command()
+@command.command(epilog="\b\nExamples:\n  bootstrap config example > cluster.yaml")
 def example() -> None:
     """Print a cluster.yaml with every field, commented."""
     from bootstrap import spec
@@ -22,7 +22,7 @@ def example() -> None:
     click.echo(spec.example(), nl=False)
 
 
-@command.command()
+@command.command(epilog="\b\nExamples:\n  bootstrap config validate\n  bootstrap config validate -f lab/cluster.yaml")
 @options.file
 def validate(path: Path) -> None:
     """Check a cluster.yaml: every error at once, with its line; no node is asked."""
@@ -32,7 +32,7 @@ def validate(path: Path) -> None:
     click.echo(f"{path}: cluster {cluster.name} of {len(cluster.nodes)} nodes, {cluster.kubernetes_version}: valid")
 
 
-@command.command()
+@command.command(epilog="\b\nExamples:\n  bootstrap config schema > schema.json")
 def schema() -> None:
     """Print the JSON Schema of cluster.yaml, for editors."""
     from bootstrap import spec

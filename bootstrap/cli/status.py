@@ -32,6 +32,9 @@ def command(path: Path, form: str) -> int:
             parts = ", ".join(f"{p['name']}{'' if p['healthy'] else ' (' + p['why'] + ')'}" for p in node["parts"])
             rows.append((node["name"], node["role"], node["address"], node["state"], parts or "none"))
         output.table(rows)
+        for node in found["nodes"]:
+            if "why" in node:
+                output.note(node["why"])
         members = found["etcd"]
         click.echo(f"\netcd: {len(members)} members" if members is not None else "\netcd: can't be asked")
     states = {node["state"] for node in found["nodes"]}
