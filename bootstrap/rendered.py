@@ -29,9 +29,11 @@ def write(file: Path, target: Path) -> tuple[int, bool]:
                 count += 1
         objects = "---\n".join(documents.dump(each) for each in session.objects(frozenset(world.nodes)).values())
         _put(target / "objects.yaml", objects.encode(), 0o644)
+        mark = target / "THROW-AWAY"
+        mark.unlink(missing_ok=True)
         if throw_away:
             _put(
-                target / "THROW-AWAY",
+                mark,
                 b"These credentials were made for this rendering only: no cluster knows them.\n",
                 0o644,
             )
