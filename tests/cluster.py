@@ -124,8 +124,8 @@ class Desk:
         return found
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        """Objects of a user, created or changed."""
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        """Objects of a user, created or changed; a namespace that is new has no ServiceAccount at first."""
+        until(lambda: self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects)))
 
     def ready(self) -> bool:
         """Whether the node is."""
