@@ -21,6 +21,7 @@ export LC_ALL PATH
 umask 077
 ours=/var/lib/bootstrap
 turn=$ours/turn
+network=^/etc/cni/ # outlives the pods: without it a runtime can't take their networks down
 tab=$(printf '\t')
 
 fail() { # CODE WORDS…: 1 by content, 2 the node moved since the plan, 3 the node's own fault
@@ -47,6 +48,11 @@ inits() { # the init processes of a part's containers
 
 pods() { # processes of pods, by the name every runtime gives their cgroups
 	grep -ls kubepods /proc/[0-9]*/cgroup 2>/dev/null | sed 's#/proc/##; s#/cgroup##' | tr '\n' ' '
+}
+
+busy() { # a pod has processes, or the runtime has not taken its network and its memory down yet: processes end first
+	[ -n "$(pods)" ] ||
+		grep -qE ' (/var)?/run/netns/(cni-)?[0-9a-f]{8}-[0-9a-f-]{27} |/sandboxes/[0-9a-f]{64}/shm ' /proc/mounts
 }
 
 end() { # SECONDS PID…: SIGTERM, wait, SIGKILL
@@ -135,6 +141,9 @@ keep() { # 2: the former generation, begun once a turn; originals of what was ne
 		printf 'kubelet %s\n' "$(systemctl is-active kubelet 2>/dev/null)"
 		printf 'enabled %s\n' "$(systemctl is-enabled kubelet 2>/dev/null)"
 		printf 'directory %s\n' "$([ -e /var/lib/kubelet/pods ] && echo used || echo unused)"
+		printf 'mounted %s\n' "$(grep -q ' /var/lib/kubelet ' /proc/mounts && echo yes || echo no)"
+		nft list tables 2>/dev/null
+		for path in /var/lib/cni /var/lib/cni/networks; do [ -d $path ] || printf '%s\n' $path >>"$ours/directories"; done
 		for name in net/ipv4/ip_forward net/ipv6/conf/all/forwarding; do
 			[ -r "/proc/sys/$name" ] && printf 'sysctl %s %s\n' "$name" "$(cat "/proc/sys/$name")"
 		done
@@ -178,10 +187,14 @@ swap() { # 4: renames only, manifests last, since the moves come in that order
 		mv -f "$staged" "$path" || { printf '%s\n' "$path" && break; }
 	done >"$turn/stuck"
 	[ -s "$turn/stuck" ] && fail 3 "can't replace $(cat "$turn/stuck")"
-	moves drop | while IFS=$tab read -r path _; do
+	drop -v "$network"
+	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
+}
+
+drop() { # what grep lets through
+	moves drop | grep "$@" | while IFS=$tab read -r path _; do
 		if [ -e "$ours/originals$path" ]; then mv -f "$ours/originals$path" "$path"; else rm -f "$path"; fi
 	done
-	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
 }
 
 settings() { # 5: what lies in sysctl.d and modules-load.d holds now, not only after the next boot
@@ -198,10 +211,10 @@ settings() { # 5: what lies in sysctl.d and modules-load.d holds now, not only a
 }
 
 empty() { # a kubelet without an API server removes every pod that no file asks for
-	[ -n "$(pods)" ] || return 0
+	busy || return 0
 	systemd-run --quiet --collect --unit=bootstrap-leave /bin/sh -c "exec $(moves leave)" 2>/dev/null
 	deadline=$(($(date +%s) + 90))
-	while [ -n "$(pods)" ] && [ "$(date +%s)" -le $deadline ]; do sleep 0.2; done
+	while busy && [ "$(date +%s)" -le $deadline ]; do sleep 0.2; done
 	systemctl stop bootstrap-leave 2>/dev/null
 	# shellcheck disable=SC2046
 	end 5 $(pods)
@@ -209,6 +222,7 @@ empty() { # a kubelet without an API server removes every pod that no file asks 
 
 leave() { # 6, when nothing of ours stays: the node as it was found
 	sed -n 's#^[^ ]* \(/var/lib/kubelet/[^ ]*\) .*#\1#p' /proc/mounts | sort -r | while IFS= read -r mount; do umount "$mount"; done
+	grep -q '^mounted no' "$ours/found" && umount /var/lib/kubelet 2>/dev/null # a kubelet mounts it on itself
 	grep -q '^directory unused' "$ours/found" && find /var/lib/kubelet -mindepth 1 -delete 2>/dev/null
 	ip link delete cni0 2>/dev/null
 	rm -rf /var/lib/cni/networks/bootstrap /var/lib/cni/results
@@ -216,6 +230,10 @@ leave() { # 6, when nothing of ours stays: the node as it was found
 	for family in iptables ip6tables; do
 		command -v $family-save >/dev/null && $family-save 2>/dev/null | grep -q KUBE- &&
 			$family-save 2>/dev/null | grep -v KUBE- | $family-restore
+	done
+	nft list tables 2>/dev/null | grep -vxFf "$ours/found" | while read -r _ family table; do
+		nft list table "$family" "$table" 2>/dev/null | grep -qvE '^#|^table |^	chain |^		type |^	?}$|^$' ||
+			nft delete table "$family" "$table" # what iptables made, once nothing is in it
 	done
 	sed -n 's/^sysctl //p' "$ours/found" | while read -r name value; do printf %s "$value" >"/proc/sys/$name"; done
 	sort -r "$ours/directories" 2>/dev/null | while IFS= read -r directory; do rmdir "$directory" 2>/dev/null; done
@@ -234,12 +252,24 @@ go() {
 	moves drop | grep -q bootstrap-routes.service && routes stop
 	swap
 	settings
+	[ "$kubelet" = leave ] && empty
+	drop "$network"
 	case $kubelet in
 	restart) start_kubelet ;;
-	leave) empty; leave ;;
+	leave) leave ;;
 	esac
 	rm -f "$turn/kubelet-stopped"
 	printf '0\tdone\n' >"$ours/result"
+}
+
+restore() { # the files of the former generation that grep lets through
+	grep "$@" "$ours/former/paths" | while IFS=$tab read -r path staged; do
+		if [ -f "$ours/former/files$path" ]; then
+			cp -p "$ours/former/files$path" "$staged" && mv -f "$staged" "$path"
+		else
+			rm -f "$path"
+		fi
+	done
 }
 
 back() { # the former generation again; etcd's data stays
@@ -247,18 +277,13 @@ back() { # the former generation again; etcd's data stays
 	[ -f "$ours/unsettled" ] || { printf '0\tnothing to swap back\n' >"$ours/result" && exit 0; }
 	[ "$(moves kubelet)" = keep ] || stop
 	moves put | grep -q bootstrap-routes.service && routes stop
-	while IFS=$tab read -r path staged; do
-		if [ -f "$ours/former/files$path" ]; then
-			cp -p "$ours/former/files$path" "$staged" && mv -f "$staged" "$path"
-		else
-			rm -f "$path"
-		fi
-	done <"$ours/former/paths"
+	restore -v "$network"
+	[ -n "$(moves bare)" ] && empty
+	restore "$network"
 	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
 	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
 	cut -f 1 "$ours/former/paths" | sed 's#/[^/]*$##' | sort -u | flush
 	grep -q bootstrap-routes.service "$ours/former/paths" && routes start
-	[ -n "$(moves bare)" ] && empty
 	[ "$(moves kubelet)" = keep ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
 	printf '0\tdone\n' >"$ours/result"
