@@ -9,7 +9,7 @@ import pytest
 from tests.cluster import Desk, Ended, desk, pod, root, running, until
 from tests.lab import Lab, Node
 
-# What a node is, but for its logs: files by mode and content, mounts, links, programs, settings of the network, packet filters.
+# What a node is, but for its logs: files by mode and content, mounts, links, programs, settings, packet filters.
 LOOK = r"""
 set +e
 export LC_ALL=C
