@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +92,7 @@ class Hosts:
         for name in self.running("etcd"):
             try:
                 return self.etcd(name).members(self.addresses)
-            except (httpx2.HTTPError, KeyError):  # it can't be asked, or we have no identity to ask with
+            except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
                 continue
         answered = all(node.name in self.known for node in self.cluster.voters)
         traces = any(f.record.files or f.record.birth or f.etcd for f in self.known.values())

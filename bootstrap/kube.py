@@ -116,9 +116,10 @@ class Kube:
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": namespace},
         }
-        response = self._client.post(
-            f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", json=eviction
-        )  # 429 is an answer here: not now
+        try:  # not `_ask`: 429 is an answer here, "not now"
+            response = self._client.post(f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", json=eviction)
+        except httpx2.HTTPError as error:
+            return str(error) or type(error).__name__
         return "" if response.status_code in (200, 201, 404) else response.text[:400]
 
     def inventory(self) -> tuple[str, ...]:

@@ -87,20 +87,23 @@ class Steps:
         if learner:  # nobody may read from it: it only lives, and its API server waits until it votes
             probes = [replace(probe, path="/livez") for probe in probes if probe.part == "etcd"]
             runs = {part: generation for part, generation in runs.items() if part in ("etcd", "kubelet")}
-        missing = health.wait(
-            host.dial,
-            lambda: self.hosts.facts(node),
-            probes,
-            runs,
-            seconds=self.wait,
-            soak=soak,
-            stopped=self.hosts.stopping.is_set,
-            say=lambda text: self._say(node.name, text),
-        )
-        if not missing:
-            return None
-        told = [f"{part}: {why}" for part, why in sorted(missing.items())]
-        return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
+        try:
+            missing = health.wait(
+                host.dial,
+                lambda: self.hosts.facts(node),
+                probes,
+                runs,
+                seconds=self.wait,
+                soak=soak,
+                stopped=self.hosts.stopping.is_set,
+                say=lambda text: self._say(node.name, text),
+            )
+            if not missing:
+                return None
+            told = [f"{part}: {why}" for part, why in sorted(missing.items())]
+            return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
+        except Problem as problem:  # the line broke: this node leaves the run, the others go on
+            return Failure(f"{problem.what}: {problem.why}" if problem.why else problem.what, content=False)
 
     def _settle(self, node: str) -> Failure | None:
         try:
@@ -130,6 +133,8 @@ class Steps:
                     self._say(node, "has left etcd")
         except httpx2.HTTPError as error:
             return Failure(f"etcd did not change its list: {error}", content=False)
+        except Problem as problem:
+            return Failure(f"etcd did not change its list: {problem.what}", content=False)
         if votes:
             return self._healthy(self.hosts.cluster.node(node), self.hosts.known[node].record.runs, soak=False)
         return None

@@ -14,6 +14,14 @@ import httpx2
 import paramiko
 
 T = TypeVar("T")
+BROKEN = (  # every way a line can break
+    OSError,
+    EOFError,
+    paramiko.SSHException,
+    httpcore2.NetworkError,
+    httpcore2.TimeoutException,
+    httpcore2.ProtocolError,
+)
 Dial = Callable[[str, int], paramiko.Channel]  # an address and a port, as the node sees them -> a stream to it
 
 
@@ -115,8 +123,11 @@ class Body(httpx2.SyncByteStream):
         self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
-        """Its pieces."""
-        yield from self._stream
+        """Its pieces; a server that dies in the middle of one is a TransportError too."""
+        try:
+            yield from self._stream
+        except BROKEN as error:
+            raise httpx2.TransportError(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -148,14 +159,7 @@ class Through(httpx2.BaseTransport):
                     extensions=request.extensions,
                 )
             )
-        except (
-            OSError,
-            EOFError,
-            paramiko.SSHException,
-            httpcore2.NetworkError,
-            httpcore2.TimeoutException,
-            httpcore2.ProtocolError,
-        ) as error:
+        except BROKEN as error:
             raise httpx2.TransportError(str(error) or type(error).__name__) from error
         return httpx2.Response(
             response.status, headers=response.headers, stream=Body(response.stream), extensions=response.extensions
