@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -84,8 +85,9 @@ def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, in
     `leave` is the configuration of the kubelet that empties a node, `graces` the seconds a part is given to end.
     """
     during, settled, back = records(turn, was.record)
-    command = f"{was.machine.kubelet} --config={STAGE}/{leave.path} " + " ".join(was.machine.kubelet_flags)
-    lines = ("\t".join(move) for move in moves(turn, was, etcd, command.strip(), graces))
+    # The script gives it to a shell: `--eviction-hard=memory.available<100Mi` is a word, not a redirection.
+    command = shlex.join([was.machine.kubelet, f"--config={STAGE}/{leave.path}", *was.machine.kubelet_flags])
+    lines = ("\t".join(move) for move in moves(turn, was, etcd, command, graces))
     members = [
         File(f"{STAGE}/moves", ("\n".join(lines) + "\n").encode()),
         File(f"{STAGE}/turn.sh", render.text("scripts/turn.sh").encode()),
