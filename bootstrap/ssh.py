@@ -211,8 +211,8 @@ def connect(name: str, login: Login) -> fabric.Connection:
         connect_timeout=int(CONNECT),
         connect_kwargs=options,
     )
-    trust(connection.client, login)
     try:
+        trust(connection.client, login)
         connection.open()
     except paramiko.BadHostKeyException as error:
         raise Problem(
@@ -258,7 +258,7 @@ def trust(client: paramiko.SSHClient, login: Login) -> None:
             continue
         try:
             entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
-        except paramiko.SSHException:
+        except (paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
             continue
         if entry and entry.key:
             for name in entry.hostnames or ():
