@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap import credentials, documents, state
+from bootstrap.errors import Problem
 from bootstrap.workflow import Session, pod_networks
 from bootstrap.world import Facts, Machine, Record, World, stamped
 
 
 def write(file: Path, target: Path) -> tuple[int, bool]:
-    """How many files were written, and whether their credentials are throw-away ones."""
+    """How many files were written, and whether their credentials are throw-away ones; Problem when they can't be."""
     with Session(file) as session:
         kept = state.Store(session.directory)
         store: MutableMapping[str, bytes] = ChainMap({}, kept)
@@ -28,15 +29,11 @@ def write(file: Path, target: Path) -> tuple[int, bool]:
                 _put(path, wanted.content, wanted.mode)
                 count += 1
         objects = "---\n".join(documents.dump(each) for each in session.objects(frozenset(world.nodes)).values())
-        _put(target / "objects.yaml", objects.encode(), 0o644)
+        _put(target / "objects.yaml", objects.encode(), 0o600)  # add-ons may hold Secrets
         mark = target / "THROW-AWAY"
         mark.unlink(missing_ok=True)
         if throw_away:
-            _put(
-                mark,
-                b"These credentials were made for this rendering only: no cluster knows them.\n",
-                0o644,
-            )
+            _put(mark, b"These credentials were made for this rendering only: no cluster knows them.\n", 0o644)
     return count + 1, throw_away
 
 
@@ -59,8 +56,15 @@ def imagined(session: Session) -> World:
 
 
 def _put(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.touch(mode=mode)
-    path.write_bytes(content)
-    path.chmod(mode)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch(mode=mode)
+        path.write_bytes(content)
+        path.chmod(mode)
+    except OSError as error:
+        raise Problem(
+            f"can't write {path}",
+            why=error.strerror or str(error),
+            next="name another directory with -o, or make room in this one",
+        ) from error
