@@ -190,5 +190,13 @@ def pod_networks(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, str]
     taken = set(known.values())
     every = (str(part) for part in subnet.subnets(new_prefix=24 if subnet.version == 4 else 64))
     free = (cidr for cidr in every if cidr not in taken)
-    known |= {node.name: next(free) for node in cluster.nodes if node.name not in known}
+    new = [node.name for node in cluster.nodes if node.name not in known]
+    allotted = dict(zip(new, free, strict=False))
+    if len(allotted) < len(new):
+        raise Problem(
+            f"{subnet} has no pod network left for {', '.join(new[len(allotted) :])}",
+            why=f"the records of the nodes have {len(taken)} allotted, those of nodes that are gone among them",
+            code=Code.REFUSED,
+        )
+    known |= allotted
     return dict(sorted(known.items()))
