@@ -70,8 +70,7 @@ class Steps:
         try:
             host.turn(turn, was, cluster.etcd.data_dir, leaving_kubelet(cluster, node, was), graces(cluster, node))
         except Problem as problem:
-            why = f"{problem.what}: {problem.why}" if problem.why else problem.what
-            return Failure(why, content=problem.code is Code.FAILED)
+            return Failure(said(problem), content=problem.code is Code.FAILED)
         if turn.leaves:
             self.hosts.known.pop(name)
             self._say(name, "is as it was found")
@@ -103,7 +102,7 @@ class Steps:
             told = [f"{part}: {why}" for part, why in sorted(missing.items())]
             return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
         except Problem as problem:  # the line broke: this node leaves the run, the others go on
-            return Failure(f"{problem.what}: {problem.why}" if problem.why else problem.what, content=False)
+            return Failure(said(problem), content=False)
 
     def _settle(self, node: str) -> Failure | None:
         try:
@@ -171,6 +170,11 @@ def graces(cluster: Cluster, node: Node) -> dict[str, int]:
     """
     given = {component.name: component.grace for component in components(cluster, node)}
     return given | ({"kube-apiserver": ALONE} if len(cluster.voters) == 1 and node.control_plane else {})
+
+
+def said(problem: Problem) -> str:
+    """What happened, and why where that is known."""
+    return f"{problem.what}: {problem.why}" if problem.why else problem.what
 
 
 def registered(kube: Kube, nodes: frozenset[str], stopped: Callable[[], bool]) -> None:
