@@ -1,4 +1,4 @@
-"""What init, apply and reset have in common: look, plan, ask what is allowed, run, report."""
+"""What the commands that change something have in common: look, plan, ask what is allowed, run, report."""
 
 from __future__ import annotations
 
@@ -29,13 +29,11 @@ class Change:
 
 def change(asked: Change) -> int:
     """Do it; the exit code."""
-    with (
-        output.progress(f"bootstrap {asked.command}") as report,
-        Session(asked.path, report, wait=asked.timeout) as session,
-        state.locked(session.directory),
-    ):
-        world = session.world(leaving=_leaving(asked, session))
-        return _changed(asked, session, world)
+    progress = output.Progress(f"bootstrap {asked.command}")
+    with Session(asked.path, progress.report, wait=asked.timeout) as session, state.locked(session.directory):
+        with progress.shown():
+            world = session.world(leaving=_leaving(asked, session))
+        return _changed(asked, session, world, progress)
 
 
 def _leaving(asked: Change, session: Session) -> frozenset[str]:
@@ -52,7 +50,7 @@ def _leaving(asked: Change, session: Session) -> frozenset[str]:
     return frozenset(asked.leaving)
 
 
-def _changed(asked: Change, session: Session, world: World) -> int:
+def _changed(asked: Change, session: Session, world: World, progress: output.Progress) -> int:
     warn_unreachable(session, world)
     session.keep()  # not before: who can't be reached may have a cluster whose keys are elsewhere
     plan = session.plan(world)
@@ -71,7 +69,9 @@ def _changed(asked: Change, session: Session, world: World) -> int:
     if asked.ask:
         show.plan(plan, world)
         click.confirm("go on?", abort=True, err=True)
-    return _ended(session, world, plan, session.run(world, plan))
+    with progress.shown():
+        outcome = session.run(world, plan)
+    return _ended(session, world, plan, outcome)
 
 
 def _left(session: Session, world: World) -> int:

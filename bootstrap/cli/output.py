@@ -7,13 +7,17 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
 from bootstrap.errors import Problem
-from bootstrap.hosts import Event, Report
+from bootstrap.hosts import Event
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def complain(problem: Problem) -> None:
@@ -52,34 +56,48 @@ def table(rows: Sequence[Sequence[str]]) -> None:
         click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Report]:
-    """A live view of the nodes on a terminal, plain lines elsewhere."""
-    began = time.monotonic()
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda event: note(f"{time.monotonic() - began:6.1f} s  [{event.node or 'cluster'}] {event.text}")
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.spinner import Spinner
-    from rich.table import Table
-    from rich.text import Text
+class Progress:
+    """What goes on: plain lines; on a terminal a live view of the nodes too, while it is `shown`."""
 
-    console, latest = Console(stderr=True), dict[str, Event]()
-    spinner, lock = Spinner("dots", title), threading.Lock()
+    def __init__(self, title: str) -> None:
+        """Time counts from now."""
+        self._title, self._began = title, time.monotonic()
+        self._latest: dict[str, Event] = {}
+        self._lock = threading.Lock()
+        self._console: Console | None = None
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
 
-    def view() -> Table:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row(spinner, Text(f"{time.monotonic() - began:.1f} s", style="dim"))
-        with lock:
-            for node, event in sorted(latest.items()):
-                grid.add_row(Text(f"  {node or 'cluster'}", style="bold"), Text(event.text))
-        return grid
+            self._console = Console(stderr=True)
 
-    def report(event: Event) -> None:
-        with lock:
-            latest[event.node] = event
-        console.print(Text.assemble((f"{event.node or 'cluster'}: ", "bold"), event.text))
+    def report(self, event: Event) -> None:
+        """Something happened; any thread may say so."""
+        with self._lock:
+            self._latest[event.node] = event
+        if self._console is None:
+            note(f"{time.monotonic() - self._began:6.1f} s  [{event.node or 'cluster'}] {event.text}")
+            return
+        from rich.text import Text
 
-    with Live(get_renderable=view, console=console, refresh_per_second=8, transient=True):
-        yield report
+        self._console.print(Text.assemble((f"{event.node or 'cluster'}: ", "bold"), event.text))
+
+    def shown(self) -> AbstractContextManager[object]:
+        """The live view; not while somebody is asked something, which it would draw over."""
+        if self._console is None:
+            return nullcontext()
+        from rich.live import Live
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        spinner = Spinner("dots", self._title)
+
+        def view() -> Table:
+            grid = Table.grid(padding=(0, 2))
+            grid.add_row(spinner, Text(f"{time.monotonic() - self._began:.1f} s", style="dim"))
+            with self._lock:
+                for node, event in sorted(self._latest.items()):
+                    grid.add_row(Text(f"  {node or 'cluster'}", style="bold"), Text(event.text))
+            return grid
+
+        return Live(get_renderable=view, console=self._console, refresh_per_second=8, transient=True)

@@ -22,7 +22,8 @@ def command(path: Path, form: str) -> int:
     from bootstrap.errors import Code
     from bootstrap.workflow import Session
 
-    with output.progress("bootstrap plan") as report, Session(path, report) as session:
+    progress = output.Progress("bootstrap plan")
+    with Session(path, progress.report) as session, progress.shown():
         world = session.world()
         warn_unreachable(session, world)
         made = session.plan(world)
