@@ -135,8 +135,11 @@ keep() { # 2: the former generation, begun once a turn; originals of what was ne
 	cat "$turn/kept" >>"$ours/former/paths" || fail 3 "can't write $ours"
 	moves put | awk -F "$tab" '$5 == "original" && $3 != "-" { print $1 }' | while IFS= read -r path; do
 		[ -e "$ours/originals$path" ] && continue
-		mkdir -p "$ours/originals$(dirname "$path")" && cp -p "$path" "$ours/originals$path"
-	done
+		mkdir -p "$ours/originals$(dirname "$path")" && cp -p "$path" "$ours/original.new" &&
+			mv "$ours/original.new" "$ours/originals$path" && continue
+		printf '%s\n' "$path" && break
+	done >"$turn/stuck"
+	[ -s "$turn/stuck" ] && fail 3 "can't keep the original of $(cat "$turn/stuck")"
 	[ -f "$ours/found" ] || {
 		printf 'kubelet %s\n' "$(systemctl is-active kubelet 2>/dev/null)"
 		printf 'enabled %s\n' "$(systemctl is-enabled kubelet 2>/dev/null)"
@@ -147,7 +150,8 @@ keep() { # 2: the former generation, begun once a turn; originals of what was ne
 		for name in net/ipv4/ip_forward net/ipv6/conf/all/forwarding; do
 			[ -r "/proc/sys/$name" ] && printf 'sysctl %s %s\n' "$name" "$(cat "/proc/sys/$name")"
 		done
-	} >"$ours/found"
+	} >"$ours/found.new"
+	[ -f "$ours/found" ] || mv "$ours/found.new" "$ours/found"
 	write_record "$turn/record.json" || fail 3 "can't write $ours/record.json"
 }
 
@@ -191,9 +195,13 @@ swap() { # 4: renames only, manifests last, since the moves come in that order
 	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
 }
 
-drop() { # what grep lets through
-	moves drop | grep "$@" | while IFS=$tab read -r path _; do
-		if [ -e "$ours/originals$path" ]; then mv -f "$ours/originals$path" "$path"; else rm -f "$path"; fi
+drop() { # what grep lets through; an original is kept until the turn settles, since a swap back puts ours over it
+	moves drop | grep "$@" | while IFS=$tab read -r path staged; do
+		if [ -e "$ours/originals$path" ]; then
+			{ cp -p "$ours/originals$path" "$staged" && mv -f "$staged" "$path"; } || mv -f "$ours/originals$path" "$path"
+		else
+			rm -f "$path"
+		fi
 	done
 }
 
@@ -223,7 +231,9 @@ empty() { # a kubelet without an API server removes every pod that no file asks 
 leave() { # 6, when nothing of ours stays: the node as it was found
 	sed -n 's#^[^ ]* \(/var/lib/kubelet/[^ ]*\) .*#\1#p' /proc/mounts | sort -r | while IFS= read -r mount; do umount "$mount"; done
 	grep -q '^mounted no' "$ours/found" && umount /var/lib/kubelet 2>/dev/null # a kubelet mounts it on itself
-	grep -q '^directory unused' "$ours/found" && find /var/lib/kubelet -mindepth 1 -delete 2>/dev/null
+	# What could not be unmounted is a user's volume: nothing in it is ours to delete.
+	grep -q '^directory unused' "$ours/found" && ! grep -q ' /var/lib/kubelet/' /proc/mounts &&
+		find /var/lib/kubelet -xdev -mindepth 1 -delete 2>/dev/null
 	ip link delete cni0 2>/dev/null
 	rm -rf /var/lib/cni/networks/bootstrap /var/lib/cni/results
 	for family in ip ip6; do nft delete table $family kube-proxy 2>/dev/null; done
@@ -291,7 +301,9 @@ back() { # the former generation again; etcd's data stays
 
 settle() { # the probes have passed
 	lock 60
-	write_record "$turn/settled.json" && rm -f "$ours/unsettled"
+	write_record "$turn/settled.json" || return 1
+	moves drop | cut -f 1 | while IFS= read -r path; do rm -f "$ours/originals$path"; done
+	rm -f "$ours/unsettled"
 }
 
 "$@"
