@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from urllib.parse import SplitResult, urlsplit
@@ -230,15 +230,24 @@ def _config(path: str, content: str, part: str) -> File:
     return File(path, content.encode(), part=part, secret=False)
 
 
-def files(cluster: Cluster, node: Node, place: Place, encryption_key: str) -> Iterator[File]:
+def every(_component: str) -> bool:
+    """All of them."""
+    return True
+
+
+def files(
+    cluster: Cluster, node: Node, place: Place, encryption_key: str, only: Callable[[str], bool] = every
+) -> Iterator[File]:
     """The manifests of this node and what they mount, less credentials; each restarts the part it names.
 
-    `encryption_key` is 32 random bytes in base64, the same on every node and for ever.
+    `encryption_key` is 32 random bytes in base64, the same on every node and for ever; `only` says by a component's name
+    whether its files are asked for.
     """
     for component in components(cluster, node):
-        yield _config(f"{place.manifests}/{component.name}.yaml", manifest(component, place), component.name)
-        yield from component.config
-    if node.control_plane:
+        if only(component.name):
+            yield _config(f"{place.manifests}/{component.name}.yaml", manifest(component, place), component.name)
+            yield from component.config
+    if node.control_plane and only("kube-apiserver"):
         encryption = render("policies/encryption.yaml.j2", {"key": encryption_key})
         yield File(flags.ENCRYPTION, encryption.encode(), part="kube-apiserver", secret=True)
 

@@ -12,4 +12,4 @@ from bootstrap.world import File
 
 def files(setting: Setting, node: Node) -> Iterator[File]:
     """Its manifest."""
-    return (file for file in static_pods(setting, node) if file.part == "etcd")
+    return static_pods(setting, node, lambda component: component == "etcd")
