@@ -1,7 +1,7 @@
 """Every kill point on a real node: `bootstrap` dies at each remote operation, is run again, and must end the same.
 
-`python -m tests.sweep [init|apply|reset …]`; long, and prints how many points held. A point is the moment before or
-after one command over SSH, or one writing request to the API.
+`python -m tests.sweep [init|apply …]`; long, and prints how many points held. A point is the moment before or after
+one command over SSH, one deletion through the API, or one look or change of the inventory there.
 """
 
 from __future__ import annotations
