@@ -37,7 +37,7 @@ def parse(node: str, text: str) -> Facts:
         )
     seen = {path: fingerprint for kind, path, fingerprint, *_ in _of(lines, "file", 3)}
     one = {line[0]: line[1] for line in lines}
-    record = from_json(one["record"]) if "record" in one else Record()
+    record = from_json(node, one["record"]) if "record" in one else Record()
     machine = _machine(lines, one, record)
     running: dict[str, str] = {}
     for _, *words in _of(lines, "run", 3):
@@ -163,7 +163,7 @@ def to_json(record: Record) -> bytes:
     return (json.dumps(tree, separators=(",", ":")) + "\n").encode()
 
 
-def from_json(text: str) -> Record:
+def from_json(node: str, text: str) -> Record:
     """A record from the node's disk; Problem when it is none, since nothing may be guessed of a node of ours."""
     try:
         tree = json.loads(text)
@@ -182,8 +182,8 @@ def from_json(text: str) -> Record:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Problem(
-            "the node's record, /var/lib/bootstrap/record.json, can't be read",
+            f"{node}: its record, /var/lib/bootstrap/record.json, can't be read",
             why=f"{type(error).__name__}: {error}",
-            next="restore the file from a backup, or `bootstrap reset` the node by hand",
+            next=f"put the file back on {node} from a backup",
             code=Code.REFUSED,
         ) from error
