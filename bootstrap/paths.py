@@ -11,4 +11,3 @@ ETCD = "/var/lib/etcd"
 AUDIT_LOGS = "/var/log/kubernetes/audit"
 CNI = "/etc/cni/net.d/10-bootstrap.conflist"
 OURS = "/var/lib/bootstrap"  # record, former generations, staging: root 0700
-RECORD = f"{OURS}/record.json"
