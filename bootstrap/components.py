@@ -240,8 +240,8 @@ def files(
 ) -> Iterator[File]:
     """The manifests of this node and what they mount, less credentials; each restarts the part it names.
 
-    `encryption_key` is 32 random bytes in base64, the same on every node and for ever; `only` says by a component's name
-    whether its files are asked for.
+    `encryption_key` is 32 random bytes in base64, the same on every node and for ever; `only` says by a component's
+    name whether its files are asked for.
     """
     for component in components(cluster, node):
         if only(component.name):
