@@ -124,6 +124,8 @@ class Steps:
                 case False:
                     etcd.add_learner(self.hosts.cluster.node(node).address)
                     self._say(node, "is a learner of etcd")
+                case True if node not in listed:
+                    return Failure("etcd does not list it any more", content=False)
                 case True:
                     etcd.promote(listed[node].id, seconds=self.wait)
                     self._say(node, "votes in etcd")
