@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -25,5 +26,6 @@ def command(path: Path, timeout: float) -> int:
     from bootstrap.cli.output import note
 
     status = change(Change("init", path, timeout))
-    note(f"next: bootstrap kubeconfig{'' if str(path) == 'cluster.yaml' else f' -f {path}'} > ~/.kube/config")
+    named = "" if str(path) == "cluster.yaml" else f" -f {shlex.quote(str(path))}"
+    note(f"next: bootstrap kubeconfig{named} > ~/.kube/config")
     return status
