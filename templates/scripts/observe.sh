@@ -10,6 +10,9 @@ manifests=$2
 ours=/var/lib/bootstrap
 tab=$(printf '\t')
 
+# A turn may outlive the run that began it: what it leaves is what is seen.
+[ -f $ours/lock ] && flock -w 45 $ours/lock true
+
 say() { printf '%s\t%s\n' "$1" "$2"; }
 
 say user "$(id -u)"
