@@ -73,17 +73,17 @@ class Desk:
         tree = {name: value for name, value in (self.tree() | fields).items() if value is not None}
         self.file.write_text(yaml.safe_dump(tree, sort_keys=False, width=1000))
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """`bootstrap` with these words, begun; nobody answers its questions."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "bootstrap", *words],
-            cwd=self.directory,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *words: str, log: Path) -> subprocess.Popen[bytes]:
+        """`bootstrap` with these words, begun; it writes to the log, and nobody answers its questions."""
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "bootstrap", *words],
+                cwd=self.directory,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
 
     def bootstrap(self, *words: str, stdin: str = "") -> Ended:
         """`bootstrap` with these words, to its end."""
