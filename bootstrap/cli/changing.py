@@ -68,10 +68,19 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
         raise
     if asked.ask:
         show.plan(plan, world)
-        click.confirm("go on?", abort=True, err=True)
+        _ask()
     with progress.shown():
         outcome = session.run(world, plan)
     return _ended(session, world, plan, outcome)
+
+
+def _ask() -> None:
+    try:
+        click.confirm("go on?", abort=True, err=True)
+    except click.Abort:
+        raise Problem(
+            "nothing was changed", why="nobody said yes", next="--yes does not ask", code=Code.INTERRUPTED
+        ) from None
 
 
 def _left(session: Session, world: World) -> int:

@@ -165,8 +165,13 @@ stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one
 	done
 	moves fresh | while IFS= read -r path; do
 		[ -d "$path" ] || continue
+		place=$ours/former-etcd/$(date +%Y%m%dT%H%M%S)
 		mkdir -p "$ours/former-etcd"
-		mv "$path" "$ours/former-etcd/$(date +%Y%m%dT%H%M%S)" || printf '%s' "$path" >"$turn/stuck"
+		if mv "$path" "$place"; then
+			printf '%s\t%s\n' "$path" "$place" >"$ours/former/etcd"
+		else
+			printf '%s' "$path" >"$turn/stuck"
+		fi
 	done
 	[ -s "$turn/stuck" ] && fail 3 "can't move $(cat "$turn/stuck") aside"
 	moves data | while IFS= read -r path; do mkdir -p "$path" && chmod 700 "$path"; done
@@ -282,10 +287,14 @@ restore() { # the files of the former generation that grep lets through
 	done
 }
 
-back() { # the former generation again; etcd's data stays
+back() { # the former generation again; etcd's data stays, and comes back where it was to leave
 	lock 60
 	[ -f "$ours/unsettled" ] || { printf '0\tnothing to swap back\n' >"$ours/result" && exit 0; }
 	[ "$(moves kubelet)" = keep ] || stop
+	if [ "$(moves kubelet)" = leave ] && [ -s "$ours/former/etcd" ]; then
+		IFS=$tab read -r path place <"$ours/former/etcd"
+		[ -e "$path" ] || mv "$place" "$path"
+	fi
 	moves put | grep -q bootstrap-routes.service && routes stop
 	restore -v "$network"
 	[ -n "$(moves bare)" ] && empty
