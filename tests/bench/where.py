@@ -42,6 +42,7 @@ LOGS = (
     ("kube-scheduler", r".", "its program starts"),
     ("kube-scheduler", r"successfully acquired lease", "leads"),
 )
+MAIN = threading.main_thread().name
 MANY = {"Attempting to register node"}  # every line, not only the first
 EVENT = re.compile(r"^ *[\d.]+ s  (\[.*)")
 
@@ -54,6 +55,13 @@ class Moment:
     who: str
     what: str
     took: float | None = None
+    thread: str = MAIN
+
+    def within(self, other: Moment) -> bool:
+        """Whether it is a part of what another did, who may have let several do it at once."""
+        if other is self or other.took is None or other.thread not in (MAIN, self.thread):
+            return False
+        return other.at <= self.at and self.at + (self.took or 0) <= other.at + other.took
 
 
 def timeline(lab: Lab, here: Desk, *words: str) -> str:
@@ -87,15 +95,11 @@ def timeline(lab: Lab, here: Desk, *words: str) -> str:
 
 def _lines(moments: list[Moment], began: float) -> Iterator[str]:
     yield f"{'AT':>7}  {'TOOK':>7}  {'WHO':23}  WHAT"
-    within: list[float] = []
+    steps = [moment for moment in moments if moment.who == "bootstrap"]
     for moment in moments:
-        while within and moment.at >= within[-1]:
-            within.pop()
-        indent = "  " * len(within) if moment.who == "bootstrap" else ""
+        depth = sum(moment.within(step) for step in steps[:-1]) if moment.who == "bootstrap" else 0
         took = f"{moment.took:7.3f}" if moment.took is not None else " " * 7
-        yield f"{moment.at - began:7.3f}  {took}  {moment.who:23}  {indent}{moment.what}"
-        if moment.who == "bootstrap" and moment.took and moment.what != "ends":
-            within.append(moment.at + moment.took)
+        yield f"{moment.at - began:7.3f}  {took}  {moment.who:23}  {'  ' * depth}{moment.what}"
 
 
 def happened(node: Node, since: float) -> Iterator[Moment]:
@@ -139,7 +143,8 @@ def traced(spans: Path, arguments: list[str]) -> None:
                 finally:
                     took = time.monotonic() - began
                     with lock:
-                        line = {"at": at, "who": "bootstrap", "what": title, "took": took}
+                        thread = threading.current_thread().name
+                        line = {"at": at, "who": "bootstrap", "what": title, "took": took, "thread": thread}
                         out.write(json.dumps(line) + "\n")
 
             return step
