@@ -91,8 +91,7 @@ class Host:
             " { echo another turn is at work on this node >&2; exit 3; }; "
             f'rm -rf {archive.STAGE}; for d in "$@"; do'
             f' [ -d "$d" ] || {{ mkdir "$d" && echo "$d" >>{paths.OURS}/directories; }} || exit 3; done; '
-            "tar -xpf - -C / || { "
-            f"cut -f 3 {archive.STAGE}/moves 2>/dev/null | grep '^/' | tr '\\n' '\\0' | xargs -0 -r rm -f; exit 3; }}; "
+            'tar -xpf - -C / || { for d in "$@"; do rm -f "$d"/.bootstrap-*~; done; exit 3; }; '
             f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go"
         )
         packed = archive.pack(turn, was, etcd, leave, graces)

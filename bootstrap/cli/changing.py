@@ -54,18 +54,19 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     warn_unreachable(session, world)
     session.keep()  # not before: who can't be reached may have a cluster whose keys are elsewhere
     plan = session.plan(world)
+    if plan.waves or plan.blocked:
+        try:
+            session.refuse(asked.command, world, plan)
+        except Problem as problem:
+            if problem.code is Code.CHANGES:
+                show.plan(plan, world)
+            raise
     if not plan.waves:
         if plan.blocked:
             raise Problem(plan.blocked, next="bootstrap status")
         if not session.hosts.unreachable:
             output.note("nothing to do: everything is as cluster.yaml says")
         return _left(session, world)
-    try:
-        session.refuse(asked.command, world, plan)
-    except Problem as problem:
-        if problem.code is Code.CHANGES:
-            show.plan(plan, world)
-        raise
     if asked.ask:
         show.plan(plan, world)
         _ask()
