@@ -105,6 +105,7 @@ def apiserver(cluster: Cluster, node: Node) -> Flags:
         "allow-privileged": "true",
         "profiling": "false",
         "request-timeout": "60s",
+        "shutdown-watch-termination-grace-period": "2s",  # else it waits for its clients' watches as for requests
         # who is who
         "authentication-config": f"{POLICIES}/authentication.yaml",
         "client-ca-file": f"{pki}/ca.crt",

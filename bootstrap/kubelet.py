@@ -80,8 +80,9 @@ def files(cluster: Cluster, node: Node, machine: Machine, pods: Mapping[str, str
         if node.name in pods:
             yield _file(paths.CNI, "bridge.conflist", {"pod_cidr": pods[node.name]}, mode=0o600, part="")
             routes = [(pods[it.name], it.address) for it in cluster.nodes if it.name in pods and it != node]
-            context = {"routes": routes, "subnet": cluster.networking.pod_subnet}
-            yield _file(ROUTES, "routes.service", context, mode=0o644, part="")
+            if routes:
+                context = {"routes": routes, "subnet": cluster.networking.pod_subnet}
+                yield _file(ROUTES, "routes.service", context, mode=0o644, part="")
 
 
 def shared(cluster: Cluster) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from bootstrap.run import Failure
 from bootstrap.spec.model import Cluster, Node
 from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave
 
-ALONE = 3  # seconds the only API server is given to answer what it was asked
 REGISTERED = 60.0  # seconds a kubelet may take to register its node, once the API answers
 
 Objects = Callable[[frozenset[str]], Mapping[str, Object]]  # registered nodes -> the wanted objects, by key
@@ -151,7 +150,8 @@ class Steps:
         drain(self._kube(), node, seconds=self.wait, alive=alive, say=lambda text: self._say(node, text))
 
     def _apply(self, step: Apply) -> None:
-        self.hosts.observe(self.hosts.addresses)
+        if not self.hosts.running("kube-apiserver"):
+            self.hosts.observe(self.hosts.addresses)
         kube = self._kube()
         put = [key for _, key, _ in step.put]
         marked = frozenset(key.rpartition("|")[2] for key in put if key.startswith("|Node|"))
@@ -167,11 +167,8 @@ class Steps:
 
 
 def graces(cluster: Cluster, node: Node) -> dict[str, int]:
-    """part -> seconds from SIGTERM to SIGKILL. The watches of its own clients keep an API server from ending by itself:
-    where there is no other to go to, waiting for them is an outage for nothing (36 s instead of 6, seen on the lab).
-    """
-    given = {component.name: component.grace for component in components(cluster, node)}
-    return given | ({"kube-apiserver": ALONE} if len(cluster.voters) == 1 and node.control_plane else {})
+    """part -> seconds from SIGTERM to SIGKILL."""
+    return {component.name: component.grace for component in components(cluster, node)}
 
 
 def said(problem: Problem) -> str:

@@ -35,6 +35,7 @@ class Session:
         self.hosts = Hosts(self.cluster, store, self.directory / "known_hosts", report)
         self._steps = Steps(self.hosts, lambda nodes: self.objects(frozenset(nodes)), wait)
         self._files: dict[object, tuple[File, ...]] = {}
+        self._objects: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
 
     def __enter__(self) -> Session:
         """Closed at the end."""
@@ -142,6 +143,11 @@ class Session:
 
     def objects(self, nodes: frozenset[str]) -> dict[str, dict[str, Any]]:
         """Every object the API should hold, by key, in order of application; `nodes` are registered."""
+        if nodes not in self._objects:
+            self._objects[nodes] = self._rendered(nodes)
+        return self._objects[nodes]
+
+    def _rendered(self, nodes: frozenset[str]) -> dict[str, dict[str, Any]]:
         setting = Setting(self.cluster, self.store, World({}, frozenset(), {}, None, nodes=dict.fromkeys(nodes, False)))
         every = objects.ordered(each for phase in PHASES for each in phase.objects(setting))
         return {objects.key(each): each for each in every}

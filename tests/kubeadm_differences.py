@@ -79,6 +79,13 @@ DIFFERENCES: tuple[tuple[Sequence[str], str, str | None, str | None, str], ...] 
         "kubelets have certificates of ours (CIS 1.2.5)",
     ),
     ((API,), "--request-timeout", None, "60s", SAID),
+    (
+        (API,),
+        "--shutdown-watch-termination-grace-period",
+        None,
+        "2s",
+        "without it, it waits for watches until it is killed: 0.7 s instead of 30",
+    ),
     ((API,), "container.securityContext.capabilities.add.0", None, "NET_BIND_SERVICE", "its file has this capability"),
     ((API,), "spec.terminationGracePeriodSeconds", None, "30", "the default; more where it drains for a balancer"),
     *(

@@ -126,9 +126,18 @@ def test_only_the_kubelets_files_restart_it_and_the_generation_stands_where_the_
         kubelet.SYSCTL: "host",
         kubelet.MODULES: "host",
         paths.CNI: "",
-        kubelet.ROUTES: "",
     }
     assert [path for path, file in found.items() if GENERATION in file.content] == [paths.KUBELET_DROPIN]
+
+
+def test_a_node_with_others_beside_it_knows_the_way_to_their_pods() -> None:
+    wanted = cluster()
+    pods = {node.name: f"10.244.{number}.0/24" for number, node in enumerate(wanted.nodes)}
+    found = {file.path: file for file in kubelet.files(wanted, wanted.nodes[0], Machine(), pods)}
+    unit = found[kubelet.ROUTES].content.decode()
+    assert f"ip route replace 10.244.1.0/24 via {wanted.nodes[1].address}" in unit
+    assert "10.244.0.0/24" not in unit
+    assert found[kubelet.ROUTES].part == ""
 
 
 def test_configuration_and_network_are_for_root_only() -> None:

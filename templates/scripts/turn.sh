@@ -72,9 +72,8 @@ write_record() { # FILE: whole or not at all
 	cp "$1" "$ours/record.new" && sync "$ours/record.new" && mv "$ours/record.new" "$ours/record.json"
 }
 
-start_kubelet() {
-	systemctl daemon-reload
-	systemctl enable --quiet kubelet 2>/dev/null
+start_kubelet() { # after a daemon-reload; each takes 0.2 s, and `enable` by itself would do another
+	systemctl is-enabled --quiet kubelet || systemctl enable --quiet --no-reload kubelet 2>/dev/null
 	systemctl reset-failed kubelet 2>/dev/null
 	systemctl start --no-block kubelet || fail 3 "can't start the kubelet"
 }
@@ -185,7 +184,7 @@ routes() { # stop|start: those to the pods of other nodes
 	[ -f /etc/systemd/system/bootstrap-routes.service ] || return 0
 	case $1 in
 	stop) systemctl disable --quiet --now bootstrap-routes ;;
-	start) systemctl daemon-reload && systemctl enable --quiet bootstrap-routes && systemctl restart bootstrap-routes ;;
+	start) systemctl enable --quiet --no-reload bootstrap-routes && systemctl restart bootstrap-routes ;;
 	esac || printf 'routes to other nodes: %s\n' "$(systemctl show -p Result --value bootstrap-routes)" >"$turn/stuck"
 }
 
@@ -266,6 +265,7 @@ go() {
 	[ "$kubelet" = keep ] || stop
 	moves drop | grep -q bootstrap-routes.service && routes stop
 	swap
+	{ moves put && moves drop; } | grep -q '^/etc/systemd/' && systemctl daemon-reload
 	settings
 	[ "$kubelet" = leave ] && empty
 	drop "$network"
@@ -302,6 +302,7 @@ back() { # the former generation again; etcd's data stays, and comes back where 
 	moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
 	if [ -s "$turn/back.json" ]; then write_record "$turn/back.json"; else rm -f "$ours/record.json"; fi
 	cut -f 1 "$ours/former/paths" | sed 's#/[^/]*$##' | sort -u | flush
+	systemctl daemon-reload
 	grep -q bootstrap-routes.service "$ours/former/paths" && routes start
 	[ "$(moves kubelet)" = keep ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
