@@ -1,0 +1,79 @@
+"""What does not get healthy is swapped back, told with its last words, and mended by the next run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cluster import DIRECTORY, PARTS, Desk, Ended, desk, record, root, running, until
+from tests.lab import Lab
+
+WRONG: dict[str, Any] = {"extraArgs": [{"name": "no-such-flag", "value": "1"}]}
+
+
+@pytest.fixture(scope="module")
+def unfounded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A fresh node, and a cluster.yaml with a flag that kube-scheduler does not know."""
+    lab.fresh("cp1")
+    here = desk(lab, tmp_path_factory.mktemp("failed"))
+    here.describe(scheduler=WRONG)
+    return here
+
+
+@pytest.fixture(scope="module")
+def failed(unfounded: Desk) -> Ended:
+    """The init that can't get healthy."""
+    return unfounded.bootstrap("init", "--timeout", "30")
+
+
+@pytest.fixture(scope="module")
+def cluster(unfounded: Desk, failed: Ended) -> Desk:
+    """The file is mended, and init has ended well."""
+    assert failed.status == 1
+    unfounded.describe(scheduler=None)
+    unfounded.done("init")
+    return unfounded
+
+
+def test_init_that_fails_names_the_part_and_its_last_words_and_what_to_type(failed: Ended) -> None:
+    assert failed.status == 1
+    assert "kube-scheduler, last words" in failed.err
+    assert "unknown flag: --no-such-flag" in failed.err
+    assert "next: " in failed.err
+    assert "Traceback" not in failed.err
+
+
+def test_init_that_failed_leaves_nothing_running_and_nothing_to_run(unfounded: Desk, failed: Ended) -> None:
+    assert failed.status == 1
+    assert not list((root(unfounded.node) / DIRECTORY[1:]).iterdir())
+    assert not running(unfounded.node)
+    assert not list((root(unfounded.node) / "etc").rglob("*bootstrap*"))
+
+
+def test_init_ends_well_once_the_file_is_mended(cluster: Desk) -> None:
+    assert running(cluster.node).keys() == {*PARTS, "kubelet"}
+    assert until(cluster.ready)
+    assert cluster.bootstrap("plan").status == 0
+
+
+@pytest.mark.parametrize(("field", "part"), [("scheduler", "kube-scheduler"), ("apiServer", "kube-apiserver")])
+def test_apply_that_fails_swaps_back_and_the_former_generation_serves(cluster: Desk, field: str, part: str) -> None:
+    before, settled = root(cluster.node) / f"{DIRECTORY[1:]}/{part}.yaml", record(cluster.node)
+    manifest = before.read_text()
+    cluster.describe(**{field: WRONG})
+    failed = cluster.bootstrap("apply", "--yes", "--timeout", "25")
+    assert failed.status == 1
+    assert f"{part}, last words" in failed.err
+    assert "unknown flag: --no-such-flag" in failed.err
+    assert "cp1] swapped back to what it had" in failed.err
+    assert "next: " in failed.err
+    assert before.read_text() == manifest
+    assert record(cluster.node) == settled
+
+    planned = cluster.plan()
+    assert [step["restart"] for wave in planned["waves"] for step in wave if step["step"] == "turn"] == [[part]]
+    cluster.describe(**{field: None})
+    until(lambda: cluster.bootstrap("status").status == 0, seconds=120)
+    assert cluster.plan()["waves"] == []
+    assert cluster.ready()
