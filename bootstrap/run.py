@@ -68,7 +68,8 @@ def run(site: Site, world: World, wants: Wants, approved: Sequence[Wave]) -> Out
     while todo and not stopped:
         world, turns, wave = look(site, world, wants, turns)
         gone = everyone - world.facts.keys()
-        todo = tuple(step for step in todo if not about(step) & gone)
+        api = bool(world.voters & world.facts.keys())  # else objects have nowhere to go
+        todo = tuple(step for step in todo if not about(step) & gone and (api or about(step)))
         if not todo:
             break
         if isinstance(wave, Blocked):

@@ -305,6 +305,14 @@ def test_a_joining_turn_that_fails_is_swapped_back_and_its_learner_removed(conte
     assert room.end() == (whole := staged("join"), whole.go())[0].end()
 
 
+def test_once_every_node_has_left_the_run_nothing_more_is_tried() -> None:
+    room = founded("a")
+    room.goal("a", "", "v2")
+    room.fails = {"a": False}
+    outcome = run(room, room.seen(), WANTS, plan(room.seen(), WANTS).waves)
+    assert (outcome.done, outcome.failed, outcome.stopped) == (((),), {"a": "unhealthy"}, "")
+
+
 def test_founding_that_fails_can_be_tried_again() -> None:
     room = staged("init three")
     room.fails = {"a": True, "b": True, "c": True}
