@@ -67,7 +67,15 @@ class Hosts:
         facts = {name: told for name, told in found.items() if told}
         self.known |= facts
         self.members = self._members()
+        for name in asked:
+            if self._young(name) and (told := self._look(name)):
+                facts[name] = self.known[name] = told
         return facts, self.members
+
+    def _young(self, name: str) -> bool:
+        """Whether a member has written its data between the two questions: it is not wiped."""
+        facts, listed = self.known.get(name), (self.members or {}).get(name)
+        return bool(facts and listed and listed.started and not facts.etcd and "etcd" in facts.running)
 
     def facts(self, node: Node) -> Facts:
         """What one node tells; Problem when it does not."""

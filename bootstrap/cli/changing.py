@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bootstrap import state
 from bootstrap.cli import output, show
 from bootstrap.errors import Code, Problem
 from bootstrap.plan import Plan
-from bootstrap.run import Outcome
+from bootstrap.run import MOVED, Outcome
 from bootstrap.workflow import Session
 from bootstrap.world import World
 
@@ -31,9 +32,13 @@ def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
     with Session(asked.path, progress.report, wait=asked.timeout) as session, state.locked(session.directory):
-        with progress.shown():
-            world = session.world(leaving=_leaving(asked, session))
-        return _changed(asked, session, world, progress)
+        began, status = time.monotonic(), None
+        while status is None:
+            with progress.shown():
+                world = session.world(leaving=_leaving(asked, session))
+            final = time.monotonic() - began > asked.timeout
+            status = _changed(asked, session, world, progress, final=final)
+        return status
 
 
 def _leaving(asked: Change, session: Session) -> frozenset[str]:
@@ -50,7 +55,12 @@ def _leaving(asked: Change, session: Session) -> frozenset[str]:
     return frozenset(asked.leaving)
 
 
-def _changed(asked: Change, session: Session, world: World, progress: output.Progress) -> int:
+def _changed(asked: Change, session: Session, world: World, progress: output.Progress, *, final: bool) -> int | None:
+    """The exit code; None: look again, unless it is `final`.
+
+    What could not be asked before can be now; or parts that a former run began came up meanwhile, and nobody has said
+    yes to this very plan.
+    """
     warn_unreachable(session, world)
     session.keep()  # not before: who can't be reached may have a cluster whose keys are elsewhere
     plan = session.plan(world)
@@ -72,6 +82,9 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
         _ask()
     with progress.shown():
         outcome = session.run(world, plan)
+    moved = outcome.stopped == MOVED and not asked.ask
+    if not outcome.failed and not final and (moved or (plan.blocked and not outcome.stopped)):
+        return None
     return _ended(session, world, plan, outcome)
 
 
