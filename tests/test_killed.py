@@ -10,10 +10,12 @@ from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Address
 from pathlib import Path
-from subprocess import CalledProcessError
 
+import httpx2
 import pytest
 
+from bootstrap import credentials, tunnel
+from bootstrap.state import Store
 from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, desk, record, root, running, until
 from tests.lab import Lab, Node
 
@@ -67,9 +69,13 @@ def settled(cluster: Desk, _: str) -> bool:
     return False
 
 
-def has_objects(cluster: Desk, log: str) -> bool:
-    with suppress(CalledProcessError):
-        return settled(cluster, log) and bool(cluster.kubectl("get", "serviceaccount/coredns", "-n", "kube-system"))
+def has_objects(cluster: Desk, _: str) -> bool:
+    """The inventory, which comes first, is there; asked without kubectl, which takes longer than all of them."""
+    identity = credentials.api_identity(Store(cluster.state))
+    trust = tunnel.context(identity.ca, identity.certificate, identity.key)
+    path = "api/v1/namespaces/kube-system/configmaps/bootstrap-objects"
+    with suppress(httpx2.HTTPError):
+        return httpx2.get(f"https://{cluster.node.address}:6443/{path}", verify=trust).status_code == 200
     return False
 
 
@@ -132,13 +138,13 @@ def test_apply_ends_well_after_it_was_killed_while_nothing_served(
 ) -> None:
     pristine.done("init")
     pristine.describe(apiServer={"extraArgs": [{"name": "v", "value": "1"}]})
-    stopped = exists("var/lib/bootstrap/turn/kubelet-stopped")
-    kill_when(pristine, stopped, tmp_path / "log", "apply", "--yes")
-    pristine.done("apply", "--yes")
-    assert pristine.bootstrap("plan").status == 0
-    assert record(pristine.node) != reference[1]
-
-    pristine.describe(apiServer=None)
+    try:
+        kill_when(pristine, POINTS["the kubelet is stopped"], tmp_path / "log", "apply", "--yes")
+        pristine.done("apply", "--yes")
+        assert pristine.bootstrap("plan").status == 0
+        assert record(pristine.node) != reference[1]
+    finally:
+        pristine.describe(apiServer=None)
     pristine.done("apply", "--yes")
     converged(pristine, reference[1])
 
@@ -187,6 +193,21 @@ def test_init_ends_well_after_the_script_on_the_node_was_killed(
     assert begun.wait(120) in (1, 4), log.read_text()
     assert "next: " in log.read_text()
     assert not list((root(pristine.node) / DIRECTORY[1:]).iterdir()), "swapped back"
+
+    pristine.done("init")
+    converged(pristine, reference[1])
+
+
+def test_init_ends_well_after_the_connection_was_cut(
+    pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    begun = pristine.start("init", log=log)
+    until(lambda: POINTS["the kubelet is stopped"](pristine, ""))
+    assert signalled(on_node(pristine, lambda words, _: words.startswith("sshd: root")), signal.SIGKILL)
+    assert begun.wait(120) in (1, 4, 5), log.read_text()
+    assert "next: " in log.read_text()
+    assert "Traceback" not in log.read_text()
 
     pristine.done("init")
     converged(pristine, reference[1])
