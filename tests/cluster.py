@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from bootstrap.errors import Problem
 from tests.lab import Lab, Node, binaries
 from tests.lab.podman import inspect
 
@@ -170,7 +171,7 @@ def until(ask: Callable[[], T], *, seconds: float = 60) -> T:
             if answer:
                 return answer
             found = answer
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, subprocess.CalledProcessError, Problem) as error:
             found = getattr(error, "stderr", None) or error
         assert time.monotonic() < deadline, f"not within {seconds} s: {found!r}"
         time.sleep(0.05)

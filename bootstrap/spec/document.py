@@ -44,6 +44,7 @@ _EXPLANATIONS = (  # a part of what the parser says -> what it means, and what t
     ("a tab character", ("a tab can't indent YAML", "use spaces")),
     ("cannot start any token", ("no value begins with this character", "put the value in double quotes")),
     (_TOO_DEEP, (_TOO_DEEP, "")),
+    ("nesting depth", (_TOO_DEEP, "")),  # libyaml's own limit, since PyYAML 6.0.4
     ("another document", _ONE_DOCUMENT),
     ("document start", _ONE_DOCUMENT),
     ("mapping values", ("a second colon on this line", "put a value that holds a colon in double quotes")),

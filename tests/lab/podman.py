@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,9 @@ def mounted_image(image: str) -> Iterator[Path]:
 
 
 def networks() -> list[dict[str, Any]]:
-    """podman's networks, with `name`, `labels` and `subnets`."""
+    """podman's networks, with `name`, `labels` and `subnets`; none on a machine that has no podman yet."""
+    if not shutil.which(PODMAN[0]):
+        return []
     names = podman("network", "ls", "--quiet").split()
     found: list[dict[str, Any]] = json.loads(podman("network", "inspect", *names)) if names else []
     return found
