@@ -119,7 +119,7 @@ def _wrong(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-class _Writer(yaml.SafeDumper):
+class _Writer(yaml.CSafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         return True
 

@@ -79,7 +79,7 @@ def files(cluster: Cluster, node: Node, machine: Machine, pods: Mapping[str, str
         yield _file(MODULES, "modules.conf", {"modules": ("br_netfilter",)}, mode=0o644, part="host")
         if node.name in pods:
             yield _file(paths.CNI, "bridge.conflist", {"pod_cidr": pods[node.name]}, mode=0o600, part="")
-            routes = [(pods[it.name], it.address) for it in cluster.nodes if it.name in pods and it != node]
+            routes = [(pods[it.name], it.address) for it in cluster.nodes if it.name in pods and it.name != node.name]
             if routes:
                 context = {"routes": routes, "subnet": cluster.networking.pod_subnet}
                 yield _file(ROUTES, "routes.service", context, mode=0o644, part="")
@@ -184,7 +184,7 @@ def _word(word: str) -> str:
 
 def _sysctls(cluster: Cluster) -> dict[str, int]:
     networking = cluster.networking
-    six = any(":" in address for address in (networking.pod_subnet, *(node.address for node in cluster.nodes)))
+    six = cluster.six
     settings = {"net.ipv4.ip_forward": 1} | ({"net.ipv6.conf.all.forwarding": 1} if six else {})
     if networking.plugin == "bridge":
         # Packets between two pods of one bridge must pass netfilter too, or a Service's answer comes back from

@@ -10,7 +10,20 @@ from typing import Protocol
 
 from bootstrap.after import after
 from bootstrap.plan import Turns, lost, next_wave, update
-from bootstrap.world import Blocked, Facts, Listed, Member, Wants, Wave, World, about, about_all
+from bootstrap.world import (
+    Apply,
+    Blocked,
+    Facts,
+    Listed,
+    Member,
+    Step,
+    Wants,
+    Wave,
+    World,
+    about,
+    about_all,
+    node_key,
+)
 
 MOVED = "the cluster moved since this plan was made"
 
@@ -69,9 +82,11 @@ def run(site: Site, world: World, wants: Wants, approved: Sequence[Wave]) -> Out
         world, turns, wave = look(site, world, wants, turns)
         gone = everyone - world.facts.keys()
         api = bool(world.voters & world.facts.keys())  # else objects have nowhere to go
-        todo = tuple(step for step in todo if not about(step) & gone and (api or about(step)))
+        todo = tuple(rest for step in todo if (api or about(step)) and (rest := without(step, gone)))
         if not todo:
             break
+        if not isinstance(wave, Blocked):
+            wave = tuple(rest for step in wave if (rest := without(step, gone)))
         if isinstance(wave, Blocked):
             stopped = wave.reason
         elif not wave or wave != todo[: len(wave)]:
@@ -92,6 +107,15 @@ def run(site: Site, world: World, wants: Wants, approved: Sequence[Wave]) -> Out
         {n: why.get(n, "can't be reached") for n in sorted(everyone - world.facts.keys())},
         stopped,
     )
+
+
+def without(step: Step, gone: AbstractSet[str]) -> Step | None:
+    """What is left of a step once these nodes have left the run: nobody registered them, or marks them now."""
+    if isinstance(step, Apply):
+        marks = {node_key(node) for node in gone}
+        step = Apply(tuple(put for put in step.put if put[1] not in marks), step.drop)
+        return None if about(step) & gone or not (step.put or step.drop) else step
+    return None if step.node in gone else step
 
 
 def leave_run(site: Site, world: World, nodes: AbstractSet[str]) -> World:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from bootstrap.after import after
 from bootstrap.plan import Plan, plan
 from bootstrap.run import Failure, Outcome, run
-from bootstrap.world import Facts, File, Listed, Member, Record, Turn, Wants, Wave, World, born
+from bootstrap.world import Facts, File, Listed, Member, Record, Turn, Wants, Wave, World, born, node_key
 
 SPEC = "spec"  # the toy's cluster.yaml is one word, kept in World.pods, which plans pass through unread
 
@@ -35,7 +35,12 @@ def files(world: World, node: str) -> Iterator[File]:
     yield toy("/etc/systemd/system/kubelet.service.d/10.conf", "unit @generation@", "kubelet")
 
 
-WANTS = Wants(files, lambda world: {"ConfigMap/coredns": f"dns:{world.pods[SPEC][:2]}"}, uid="toy")
+def objects(world: World) -> dict[str, str]:
+    """A toy of the objects: one of them all, and a mark of every node that has registered."""
+    return {"ConfigMap/coredns": f"dns:{world.pods[SPEC][:2]}"} | {node_key(node): "marked" for node in world.nodes}
+
+
+WANTS = Wants(files, objects, uid="toy")
 
 
 class Crash(BaseException):

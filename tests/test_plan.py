@@ -13,6 +13,7 @@ import pytest
 from bootstrap.plan import allowed, plan
 from bootstrap.run import MOVED, run
 from bootstrap.world import Apply, Drain, File, Member, Turn, World, born, stamped
+from tests.bench import thousand
 from tests.room import SPEC, WANTS, Crash, Room, digest
 
 Goal = tuple[str, ...]  # voters, workers, spec, leaving
@@ -300,9 +301,20 @@ def test_a_joining_turn_that_fails_is_swapped_back_and_its_learner_removed(conte
     assert room.world.members is not None
     assert "d" not in room.world.members
     assert room.world.facts["d"].running == {}
-    assert show(room.seen()) == ["learner d", "turn d!", "voter d"]
+    assert show(room.seen()) == ["learner d", "turn d!", "voter d", "apply"]
     assert not room.go().blocked
     assert room.end() == (whole := staged("join"), whole.go())[0].end()
+
+
+def test_who_left_the_run_is_not_marked_and_the_others_are() -> None:
+    room = staged("init three with workers")
+    room.dies = "c"
+    outcome = run(room, room.seen(), WANTS, plan(room.seen(), WANTS).waves)
+    assert (list(outcome.failed), outcome.stopped) == (["c"], "")
+    assert sorted(room.world.objects or {}) == ["ConfigMap/coredns", *(f"|Node||{node}" for node in "abwx")]
+    room.dies, room.dead = "", set()
+    assert not room.go().blocked
+    assert room.end() == (whole := staged("init three with workers"), whole.go())[0].end()
 
 
 def test_once_every_node_has_left_the_run_nothing_more_is_tried() -> None:
@@ -383,15 +395,15 @@ def joining() -> Room:
 
 def test_a_learner_that_is_not_healthy_does_not_vote() -> None:
     room = joining()
-    assert show(room.seen()) == ["voter d"]
+    assert show(room.seen()) == ["voter d", "apply"]
     room.put("d", replace(room.fact("d"), healthy=False))
-    assert show(room.seen()) == ["blocked: d is not ready to vote"]
+    assert show(room.seen()) == ["apply", "blocked: d is not ready to vote"]
 
 
 def test_a_learner_whose_node_is_gone_leaves_the_list() -> None:
     room = joining()
     room.dead.add("d")
-    assert show(room.seen()) == ["out d"]
+    assert show(room.seen()) == ["out d", "apply"]
 
 
 def test_nobody_leaves_while_etcd_or_the_api_can_not_be_asked() -> None:
@@ -399,7 +411,7 @@ def test_nobody_leaves_while_etcd_or_the_api_can_not_be_asked() -> None:
     cut(room)
     room.goal("ab", "", "v1", "c")
     assert show(room.seen()) == ["turn a turn b", "blocked: c can't leave: etcd or the API can't be asked"]
-    assert show(replace(room.seen(), objects={"ConfigMap/coredns": "dns:v1"})) == show(room.seen())
+    assert show(replace(room.seen(), objects=room.world.objects, nodes=room.world.nodes)) == show(room.seen())
 
 
 def test_a_member_outside_the_file_is_not_forgotten_when_all_of_the_file_leave() -> None:
@@ -497,3 +509,9 @@ def test_a_thousand_workers_are_planned_in_waves_of_sixteen_and_within_200_megab
     took, megabytes, waves, ran = map(float, done.stdout.split())
     assert (megabytes < 200, waves) == (True, 3 + 63), done.stdout
     print(f"\nplan {took:.2f} s, {megabytes:.0f} MB, {waves:.0f} waves; the run's own share {ran:.2f} s", end="")
+
+
+def test_a_thousand_nodes_are_rendered_and_planned_within_200_megabytes() -> None:
+    seconds, megabytes, files = thousand.measure()
+    print(f"\n{seconds:.2f} s, {megabytes:.0f} MB, {files} files", end="")
+    assert megabytes < 200

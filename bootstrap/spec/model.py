@@ -214,6 +214,11 @@ class Cluster(Part):
         return self._scheduler_ports[name]
 
     @cached_property
+    def six(self) -> bool:
+        """Whether a node or a pod has an IPv6 address."""
+        return any(":" in address for address in (self.networking.pod_subnet, *(node.address for node in self.nodes)))
+
+    @cached_property
     def release(self) -> versions.Release:
         """What goes with its Kubernetes version."""
         return versions.release(self.kubernetes_version)

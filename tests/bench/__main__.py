@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap.errors import Problem
+from tests.bench.push import Push
 from tests.bench.rows import Figures, table, tree
 from tests.bench.stopwatch import Stopwatch
+from tests.bench.thousand import NODES, measure
 from tests.bench.works import Works
 from tests.lab import down, up
 from tests.lab.progress import say
@@ -44,8 +46,30 @@ def main(arguments: list[str]) -> int:
 def _measure(asked: argparse.Namespace, watch: Stopwatch, directory: Path) -> None:
     if asked.ha:
         with_lab(TOGETHER, 3, asked, watch, directory)
+    elif asked.many:
+        many(asked, watch, directory)
     else:
         with_lab(NAME, 1, asked, watch, directory)
+
+
+def many(asked: argparse.Namespace, watch: Stopwatch, directory: Path) -> None:
+    """Measure what grows with the number of nodes."""
+    try:
+        push = Push(up(NAME, nodes=1), directory, watch)
+        for number in range(asked.pairs):
+            say(f"pair {number + 1} of {asked.pairs}")
+            push.compare()
+            watch.measure("thousand", thousand)
+    finally:
+        if not asked.keep:
+            down(NAME)
+
+
+def thousand() -> float:
+    """Seconds; the memory is told."""
+    seconds, megabytes, files = measure()
+    say(f"{NODES} nodes: {files} files, {megabytes:.0f} MB")
+    return seconds
 
 
 def with_lab(name: str, nodes: int, asked: argparse.Namespace, watch: Stopwatch, directory: Path) -> None:
@@ -75,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="how often each is measured, in turn [5]")
     parser.add_argument("--ha", action="store_true", help="three nodes behind a load balancer instead; long")
+    parser.add_argument("--many", action="store_true", help="128 sshds and 1,000 nodes instead")
     parser.add_argument("--long", action="store_true", help="also what the kubelet does when it is left alone; long")
     parser.add_argument(
         "--where", choices=("init", "again", "change"), help="show where the seconds of one of these go instead"

@@ -39,6 +39,10 @@ ROWS = (
     Row("change", "bootstrap apply: flags of API server and etcd", (Goal(8.0),), ("left",)),
     Row("ha-kubeadm", "three nodes: kubeadm init, two joins"),
     Row("ha-bound", "three nodes: lower bound"),
+    Row("push-install", "20 files to 128 sshds: Fabric's put and run, file by file"),
+    Row("push-put", "20 files to 128 sshds: Fabric's put, file by file"),
+    Row("push", "20 files to 128 sshds: ours", (Goal(0.1, "push-install"),), ("push-put",)),
+    Row("thousand", "1,000 nodes rendered and planned", (Goal(5.0),)),
     Row("ha-init", "three nodes: bootstrap init", (Goal(0.3, "ha-kubeadm"), Goal(1.25, "ha-bound"))),
 )
 HEAD = ("WORK", "N", "MIN", "MEDIAN", "MAX", "RATIO", "GOAL", "")
