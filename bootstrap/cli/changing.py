@@ -125,6 +125,7 @@ def _ended(session: Session, world: World, plan: Plan, outcome: Outcome) -> int:
         names = ", ".join(outcome.failed)
         raise Problem(
             f"{names} did not get through" + ("; the rest is done" if some and not outcome.stopped else ""),
+            why=outcome.stopped,
             next=again,
             code=Code.SOME_FAILED if some and not outcome.stopped else Code.FAILED,
         )
