@@ -1,7 +1,8 @@
-"""Every kill point on a real node: `bootstrap` dies at each remote operation, is run again, and must end the same.
+"""Every kill point on real nodes: `bootstrap` dies at each remote operation, is run again, and must end the same.
 
-`python -m tests.sweep [init|apply …]`; long, and prints how many points held. A point is the moment before or after
-one command over SSH, one deletion through the API, or one look or change of the inventory there.
+`python -m tests.sweep [init|apply|join|bring-ups …]`; long, and prints how many points held. A point is the moment
+before or after one command over SSH, one change of etcd's list, one deletion through the API, or one look or change of
+the inventory there. `bring-ups` kills nothing: it founds three nodes ten times in a row.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
+import bootstrap.etcd
 import bootstrap.kube
 import bootstrap.ssh
-from tests.lab import Lab, down, up
+from tests.lab import Lab, Node, down, up
 
 NAME = "sweep"
+BRING_UPS = "bring-ups"
 DIED = 137  # what a shell says of a process that got SIGKILL
 SCHEDULER = "schedulers:\n- name: batch-scheduler\n"
 
@@ -48,6 +54,9 @@ def die_at(point: int, arguments: list[str]) -> None:
     bootstrap.kube.Kube._ask = dying(  # type: ignore[method-assign]
         bootstrap.kube.Kube._ask, lambda _, method, path, *__: method == "DELETE" or path.endswith("bootstrap-objects")
     )
+    bootstrap.etcd.Etcd._ask = dying(  # type: ignore[method-assign]
+        bootstrap.etcd.Etcd._ask, lambda _, path, *__: path.rpartition("/")[2] in ("add", "promote", "remove")
+    )
     from bootstrap.cli import main
 
     sys.argv = ["bootstrap", *arguments]
@@ -61,10 +70,14 @@ def bootstrap_at(lab: Lab, point: int, *arguments: str) -> int:
 
 
 def end(lab: Lab) -> Any:
-    """What the node's record says in the end, less what differs by nature; and that nothing is left to do."""
+    """What the nodes' records say in the end, less what differs by nature; and that nothing is left to do."""
     assert bootstrap_at(lab, 0, "plan") == 0, "something is left to do"
-    record = json.loads(lab.node("cp1").shell("cat /var/lib/bootstrap/record.json"))
-    return {key: record[key] for key in ("files", "runs", "birth", "settled")} | {
+    return [_record(node) for node in lab.nodes if node.role != "load-balancer"]
+
+
+def _record(node: Node) -> dict[str, Any]:
+    record = json.loads(node.shell("cat /var/lib/bootstrap/record.json"))
+    return {key: record[key] for key in ("birth", "settled")} | {
         "files": sorted(record["files"]),
         "runs": sorted(record["runs"]),
     }
@@ -108,24 +121,63 @@ def with_another_scheduler(lab: Lab) -> None:
     lab.cluster_file.write_text(plain)
 
 
-WORKFLOWS: dict[str, tuple[Callable[[Lab], None], tuple[str, ...]]] = {
-    "init": (fresh, ("init",)),
-    "apply": (with_another_scheduler, ("apply", "--yes")),
+def without_the_second(lab: Lab) -> None:
+    """A cluster of the first node that serves, and a file that names the second too."""
+    whole = yaml.safe_load(lab.cluster_file.read_text())
+    first = whole | {"nodes": whole["nodes"][:1]}
+    if bootstrap_at(lab, 0, "remove", "cp2", "--yes"):
+        lab.cluster_file.write_text(yaml.safe_dump(first, sort_keys=False, width=1000))
+        assert bootstrap_at(lab, 0, "init") == 0
+    lab.cluster_file.write_text(yaml.safe_dump(whole, sort_keys=False, width=1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What is run on a lab of so many nodes, after what is done before every kill."""
+
+    nodes: int
+    prepare: Callable[[Lab], None]
+    arguments: tuple[str, ...]
+
+
+WORKFLOWS = {
+    "init": Workflow(1, fresh, ("init",)),
+    "apply": Workflow(1, with_another_scheduler, ("apply", "--yes")),
+    "join": Workflow(2, without_the_second, ("join",)),
 }
 
 
+def bring_ups(lab: Lab, times: int = 10) -> int:
+    """How many times in a row, of so many, three fresh nodes came up."""
+    came = 0
+    for number in range(1, times + 1):
+        lab.fresh()
+        began = time.monotonic()
+        code = bootstrap_at(lab, 0, "init")
+        took = time.monotonic() - began
+        well = code == 0 and bootstrap_at(lab, 0, "status") == 0 and bootstrap_at(lab, 0, "plan") == 0
+        came += well
+        print(f"bring-up {number}: {'came up' if well else f'DID NOT COME UP (exit {code})'}, {took:.1f} s", flush=True)
+    return came
+
+
 def main(names: list[str]) -> int:
-    """The exit code: 0 when every point held."""
-    lab = up(NAME, nodes=1)
+    """The exit code: 0 when every point held, and every bring-up came up."""
     good = True
-    try:
-        for name in names or list(WORKFLOWS):
-            prepare, arguments = WORKFLOWS[name]
-            held, points = sweep(name, prepare, arguments, lab)
-            print(f"{name}: {held} of {points} points held", flush=True)
-            good &= held == points
-    finally:
-        down(NAME)
+    for name in names or [*WORKFLOWS, BRING_UPS]:
+        nodes = 3 if name == BRING_UPS else WORKFLOWS[name].nodes
+        lab = up(NAME, nodes=nodes, load_balancer=nodes > 1)
+        try:
+            if name == BRING_UPS:
+                done, of = bring_ups(lab), 10
+                print(f"{done} of {of} bring-ups of three nodes came up", flush=True)
+            else:
+                workflow = WORKFLOWS[name]
+                done, of = sweep(name, workflow.prepare, workflow.arguments, lab)
+                print(f"{name}: {done} of {of} points held", flush=True)
+            good &= done == of
+        finally:
+            down(NAME)
     return 0 if good else 1
 
 
