@@ -97,8 +97,7 @@ def birth(founders: Iterable[tuple[str, str]], state: str) -> Flags:
 def apiserver(cluster: Cluster, node: Node) -> Flags:
     """The flags of the API server, which speaks to its own node's etcd only."""
     pki = paths.PKI
-    alone = len(cluster.voters) == 1
-    return TLS | ({} if alone else drain()) | {
+    return TLS | (drain() if cluster.endpoint else {}) | {
         "advertise-address": node.address,
         "secure-port": str(API_PORT),
         "service-cluster-ip-range": cluster.networking.service_subnet,
@@ -146,7 +145,10 @@ def apiserver(cluster: Cluster, node: Node) -> Flags:
 
 
 def drain() -> Flags:
-    """How an API server leaves where others go on: unready first, so that balancers look elsewhere."""
+    """How an API server leaves where a balancer asks it: unready first, so that requests go elsewhere.
+
+    Whatever the number of nodes: a second one may join without a restart of the first.
+    """
     return {"shutdown-delay-duration": "4s", "shutdown-send-retry-after": "true"}
 
 

@@ -242,12 +242,15 @@ def test_no_flag_names_the_key_of_an_authority() -> None:
         assert not [value for _, value in flags(pod(cluster(BATCH), name)) if value.endswith("ca.key")]
 
 
-def test_one_api_server_stops_at_once_and_several_let_balancers_see_it_first() -> None:
+def test_an_api_server_stops_at_once_and_behind_an_endpoint_lets_balancers_see_it_first() -> None:
     alone = component(cluster(), "kube-apiserver")
     assert (alone.told("shutdown-delay-duration"), alone.grace) == ("", 30)
-    one_of_three = component(cluster(THREE), "kube-apiserver")
-    assert seconds(one_of_three.told("shutdown-delay-duration")) >= 4
-    assert one_of_three.told("shutdown-send-retry-after") == "true"
+    for behind in (
+        component(cluster(THREE), "kube-apiserver"),
+        component(cluster({"endpoint": "api.internal:6443"}), "kube-apiserver"),
+    ):
+        assert seconds(behind.told("shutdown-delay-duration")) >= 4
+        assert behind.told("shutdown-send-retry-after") == "true"
 
 
 @pytest.mark.parametrize(("delay", "timeout"), [("4s", "60s"), ("1m30s", "5m"), ("90s", "1h")])

@@ -118,6 +118,9 @@ def test_three_become_one(cluster: Desk) -> None:
     cluster.done("remove", "cp2", "cp3", "--yes")
     naming(cluster, "cp1")
     until(lambda: healthy(cluster, "cp1"), seconds=120)
+    [[turn]] = cluster.plan()["waves"]
+    assert (turn["restart"], turn["drop"]) == ([], ["/etc/systemd/system/bootstrap-routes.service"])
+    cluster.done("apply", "--yes")
     assert cluster.plan()["waves"] == []
 
 
