@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clients import clients
 from tests.cluster import Desk, desk, pod, record, until
 from tests.lab import down, up
 
@@ -62,6 +63,22 @@ def test_a_pod_on_one_node_reaches_a_service_whose_pod_is_on_another_by_name(clu
     address = cluster.get("pod", "web")["status"]["podIP"]
     assert cluster.kubectl("exec", "client", "--", "wget", "-qO-", f"http://{address}:8080/") == "hello\n"
     cluster.kubectl("delete", "pod/web", "pod/client", "service/web", "--now")
+
+
+def test_no_request_of_a_client_that_retries_fails_while_the_control_plane_changes(cluster: Desk) -> None:
+    schedulers = cluster.tree()["schedulers"]
+    changed = {
+        "apiServer": {"extraArgs": [{"name": "v", "value": "1"}], "certSANs": ["api.example.org"]},
+        "etcd": {"extraArgs": [{"name": "log-level", "value": "warn"}]},
+    }
+    with clients(cluster) as (patient, hasty):
+        for fields in (changed, {"schedulers": [*schedulers, {"name": "another"}]}, {"schedulers": schedulers}):
+            cluster.describe(**fields)
+            cluster.done("apply", "--yes")
+    print(f"\n{patient.sent} and {hasty.sent} requests, {len(hasty.failed)} failed: {hasty.failed}", end="")
+    assert patient.failed == []
+    assert len(hasty.failed) <= hasty.sent // 1000 + 1, hasty
+    assert cluster.plan()["waves"] == []
 
 
 def test_the_api_stays_behind_the_balancer_while_a_control_plane_node_is_dead_and_it_comes_back_by_itself(
