@@ -38,10 +38,10 @@ class Etcd:
             )
         return found
 
-    def alarms(self) -> tuple[str, ...]:
-        """What etcd complains of: NOSPACE, CORRUPT."""
+    def alarms(self) -> dict[str, str]:
+        """Member id -> what it complains of: NOSPACE, CORRUPT."""
         found = self._ask("maintenance/alarm", {"action": "GET"}).get("alarms", ())
-        return tuple(alarm["alarm"] for alarm in found)
+        return {alarm["memberID"]: alarm["alarm"] for alarm in found}
 
     def add_learner(self, address: str) -> None:
         """A member that does not vote yet; adding one that is listed changes nothing."""

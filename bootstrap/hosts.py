@@ -41,6 +41,7 @@ class Hosts:
         self.cluster, self.store, self.report = cluster, store, report
         self.known: dict[str, Facts] = {}  # as they were last told
         self.members: Mapping[str, Listed] | None = None  # as etcd last told
+        self.alarms: Mapping[str, str] = {}  # member id -> what etcd complains of
         self.unreachable: dict[str, Problem] = {}
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.pool = ThreadPoolExecutor(16)
@@ -64,13 +65,14 @@ class Hosts:
         found = dict(zip(asked, self.pool.map(self._look, asked), strict=True))
         for name in asked:
             self.known.pop(name, None)
-        facts = {name: told for name, told in found.items() if told}
-        self.known |= facts
+        self.known |= {name: told for name, told in found.items() if told}
         self.members = self._members()
         for name in asked:
             if self._young(name) and (told := self._look(name)):
-                facts[name] = self.known[name] = told
-        return facts, self.members
+                self.known[name] = told
+            if name in self.known and self.known[name].etcd in self.alarms:
+                self.known[name] = replace(self.known[name], healthy=False)
+        return {name: self.known[name] for name in asked if name in self.known}, self.members
 
     def _young(self, name: str) -> bool:
         """Whether a member has written its data between the two questions: it is not wiped."""
@@ -96,12 +98,16 @@ class Hosts:
         return facts
 
     def _members(self) -> Mapping[str, Listed] | None:
-        """None: etcd can't be asked; {}: nobody ever founded, and all who could have say so."""
+        """None: etcd can't be asked; {}: nobody ever founded, and all who could have say so. The alarms with them."""
+        self.alarms = {}
         for name in self.running("etcd"):
             try:
-                return self.etcd(name).members(self.addresses)
+                etcd = self.etcd(name)
+                members, alarms = etcd.members(self.addresses), etcd.alarms()
             except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
                 continue
+            self.alarms = alarms
+            return members
         answered = all(node.name in self.known for node in self.cluster.voters)
         traces = any(f.record.files or f.record.birth or f.etcd for f in self.known.values())
         return {} if answered and not traces else None

@@ -38,4 +38,6 @@ def _node(session: Session, node: Node, *, reached: bool) -> dict[str, Any]:
 
 def _part(session: Session, node: Node, probe: Probe) -> dict[str, Any]:
     why = health.asked(session.hosts[node.name].dial, probe)
+    if probe.part == "etcd" and (alarm := session.hosts.alarms.get(session.hosts.known[node.name].etcd)):
+        why = f"alarm {alarm}"
     return {"name": probe.part, "healthy": not why, "why": why}

@@ -1,0 +1,149 @@
+"""What goes wrong around a cluster: lines cut, power lost, no space in etcd; and who can read what is secret."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from bootstrap import credentials, tunnel
+from bootstrap.state import Store
+from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, desk, names_in, root, running, until
+from tests.lab import Lab, Node
+
+# Takes half of what it is sent, and then stands still.
+HALF_A_TAR = """#!/bin/sh
+head -c 30000 | /usr/bin/tar "$@"
+: >/run/half
+exec sleep 1000
+"""
+KEYS = "grep -rlE -e '-----BEGIN [A-Z ]*PRIVATE KEY' /etc /home /opt /root /run /srv /tmp /var --exclude-dir=containerd"
+
+
+@pytest.fixture(scope="module")
+def node(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A node nobody has touched, and a workstation for it; the tests below go on from one another."""
+    lab.fresh("cp1")
+    return desk(lab, tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(scope="module")
+def cluster(node: Desk) -> Desk:
+    """Founded, whatever went wrong before."""
+    node.done("init")
+    until(node.ready)
+    return node
+
+
+@contextmanager
+def put(node: Node, path: str, content: str) -> Iterator[None]:
+    """A program of the node, while the block lasts."""
+    node.exec("sh", "-c", f"cat >{path} && chmod 755 {path}", stdin=content)
+    try:
+        yield
+    finally:
+        node.exec("rm", path)
+
+
+def test_a_line_cut_in_the_middle_of_the_push_leaves_no_half_of_a_manifest(node: Desk, tmp_path: Path) -> None:
+    node.node.exec("mkdir", "-p", DIRECTORY)
+    manifests, log = root(node.node) / DIRECTORY[1:], tmp_path / "log"
+    with put(node.node, "/usr/local/bin/tar", HALF_A_TAR), names_in(manifests) as names:
+        begun = node.start("init", log=log)
+        until((root(node.node) / "run/half").exists)
+        node.node.exec("pkill", "-KILL", "-f", "^sshd: root")
+        assert begun.wait(120) in (1, 4, 5), log.read_text()
+    assert "next: " in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert names == set()
+    assert not running(node.node)
+    node.node.exec("pkill", "-f", "^sleep 1000")
+
+
+def test_power_lost_in_the_middle_of_a_turn_is_made_good_by_the_next_run(node: Desk, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    begun = node.start("init", "--timeout", "60", log=log)
+    disk = root(node.node)
+    until((disk / "var/lib/bootstrap/turn/kubelet-stopped").exists)
+    node.node.kill()
+    try:
+        assert begun.wait(200) in (1, 4, 5), log.read_text()
+        assert "next: " in log.read_text()
+    finally:
+        node.node.start()
+    node.done("init")
+    assert running(node.node).keys() == {*PARTS, "kubelet"}
+    assert {path.name for path in (root(node.node) / DIRECTORY[1:]).iterdir()} == MANIFESTS
+    assert node.plan()["waves"] == []
+
+
+def test_no_key_is_anywhere_but_in_files_of_roots_alone(cluster: Desk) -> None:
+    found = cluster.node.shell(f"{KEYS} || true").split()
+    assert len(found) >= 8, found  # or nothing was searched
+    modes = cluster.node.exec("stat", "-c", "%a %u %n", *found).splitlines()
+    assert [line for line in modes if not line.startswith("600 0 ")] == []
+
+
+def test_no_secret_is_in_arguments_or_logs(cluster: Desk, tmp_path: Path) -> None:
+    store = Store(cluster.state)
+    canaries = [store["encryption.key"].decode().strip()]
+    canaries += [
+        line for name in ("pki/sa.key", "operator/super-admin.key") for line in store[name].decode().split("\n")[1:2]
+    ]
+    canaries += [base64.b64encode(store["operator/super-admin.key"]).decode()[60:100]]
+    log = tmp_path / "log"
+    cluster.describe(apiServer={"extraArgs": [{"name": "v", "value": "1"}]})
+    begun = cluster.start("apply", "--yes", log=log)
+    arguments = set[str]()
+    while begun.poll() is None:
+        arguments |= {
+            words for file in Path("/proc").glob("[0-9]*/cmdline") if (words := _read(file))
+        }  # the nodes' programs are this machine's too
+    assert begun.returncode == 0, log.read_text()
+    assert [words for words in arguments for canary in canaries if canary in words] == []
+    journal = cluster.node.exec("journalctl", "--no-pager", "-o", "cat")
+    kept = cluster.node.shell("cat /var/lib/bootstrap/*.log /var/lib/bootstrap/result 2>/dev/null || true")
+    assert [canary for canary in canaries if canary in log.read_text() + journal + kept] == []
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_etcd_without_space_is_unhealthy_and_goes_on_once_it_is_given_more(cluster: Desk) -> None:
+    cluster.describe(etcd={"extraArgs": [{"name": "quota-backend-bytes", "value": str(24 * 2**20)}]})
+    cluster.done("apply", "--yes")
+    big = "x" * 900_000
+    with pytest.raises(subprocess.CalledProcessError, match="returned non-zero"):
+        for number in range(60):
+            thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"big-{number}"}, "data": {"x": big}}
+            cluster.kubectl("create", "-f", "-", stdin=str(thing).replace("'", '"'))
+    before = running(cluster.node)
+    told = cluster.bootstrap("status")
+    assert (told.status, "NOSPACE" in told.out) == (4, True), told
+
+    cluster.describe(etcd=None)
+    cluster.done("apply", "--yes")
+    disarm(cluster)
+    cluster.kubectl("delete", "configmap", *(f"big-{number}" for number in range(5)), "--ignore-not-found")
+    assert until(lambda: cluster.bootstrap("status").status == 0)
+    assert running(cluster.node).keys() == before.keys()
+    assert cluster.plan()["waves"] == []
+
+
+def disarm(cluster: Desk) -> None:
+    """As `etcdctl alarm disarm` does."""
+    identity = credentials.etcd_identity(Store(cluster.state))
+    trust = tunnel.context(identity.ca, identity.certificate, identity.key)
+    url = f"https://{cluster.node.address}:2379/v3/maintenance/alarm"
+    with httpx2.Client(verify=trust) as client:
+        for alarm in client.post(url, json={"action": "GET"}).json().get("alarms", ()):
+            client.post(url, json={"action": "DEACTIVATE"} | alarm).raise_for_status()
