@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import PARTS, Desk, desk, running, until
+from tests.cluster import PARTS, Desk, desk, pod, running, until
 from tests.lab import down, up
 
 pytestmark = pytest.mark.lab
@@ -24,6 +24,15 @@ def cluster(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) 
         down(lab.name)
 
 
+def endpoints(cluster: Desk) -> list[tuple[str, int]]:
+    """Uid and generation of what lists the ready endpoints of `web`: a change and its undoing are two more."""
+    return [
+        (each["metadata"]["uid"], each["metadata"]["generation"])
+        for each in cluster.get("endpointslices", "-l", "kubernetes.io/service-name=web")["items"]
+        if any(endpoint["conditions"]["ready"] for endpoint in each["endpoints"] or ())
+    ]
+
+
 def test_the_node_gets_ready_and_every_part_runs(cluster: Desk) -> None:
     assert "containerd 2." in cluster.node.exec("containerd", "--version").replace(" v2.", " containerd 2.")
     assert cluster.tree()["kubelet"]["cgroupDriver"] == "systemd"
@@ -32,7 +41,15 @@ def test_the_node_gets_ready_and_every_part_runs(cluster: Desk) -> None:
     assert cluster.plan()["waves"] == []
 
 
-def test_one_turn_changes_the_api_server_and_etcd(cluster: Desk) -> None:
+def test_one_turn_changes_the_api_server_and_etcd_and_no_endpoint_of_a_probed_workload_disappears(
+    cluster: Desk,
+) -> None:
+    server = ["sh", "-c", "mkdir /www; echo hello >/www/index.html; httpd -f -p 8080 -h /www"]
+    web = pod("web", server)
+    web["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"}}
+    cluster.apply(web, service | {"spec": {"selector": {"app": "web"}, "ports": [{"port": 8080}]}})
+    slices = until(lambda: endpoints(cluster))
     before = running(cluster.node)
     cluster.describe(
         apiServer={"extraArgs": [{"name": "max-requests-inflight", "value": "401"}]},
@@ -42,6 +59,7 @@ def test_one_turn_changes_the_api_server_and_etcd(cluster: Desk) -> None:
     changed = {part for part, pid in running(cluster.node).items() if pid != before[part]}
     assert changed >= {"etcd", "kube-apiserver"}
     assert "batch-scheduler" not in changed
+    assert endpoints(cluster) == slices
     assert cluster.plan()["waves"] == []
     assert until(cluster.ready)
 
