@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB := $(BIN)/python -m tests.lab
 DEMO ?= demo
+# Two at a time, each file's tests one after the other: nodes wait more than they compute.
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: help dev fmt check test test-fast lab demo golden bench sweep dist clean
 
@@ -32,10 +34,10 @@ check: dev ## Format, lint, types, layers, shell scripts, README's help blocks
 	$(BIN)/python -m tests.help_blocks --check
 
 test: dev ## Every test, on real nodes too (root; the first run builds Kubernetes)
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 test-fast: dev ## The tests that need no node
-	$(BIN)/pytest -m "not lab"
+	$(BIN)/pytest $(TWO) -m "not lab"
 
 lab: dev ## Three fresh nodes to try things on
 	$(LAB) up --nodes 3

@@ -216,7 +216,7 @@ class Kube:
                 why = response.json()["message"]
             except (ValueError, KeyError, TypeError):
                 why = response.text[:400]
-            raise Problem(f"the API refused to {what} ({response.status_code})", why=why)
+            raise Problem(f"the API refused to {what} ({response.status_code})", why=why, next="bootstrap status")
         read: dict[str, Any] = response.json()
         return read
 

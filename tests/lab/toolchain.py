@@ -47,7 +47,12 @@ def missing_packages() -> tuple[str, ...]:
 
 def install_packages() -> None:
     """Install what is missing with apt-get, asking nothing; a Problem where that can't be done."""
-    missing = missing_packages()
+    if missing_packages():
+        with cache.locked("packages"):  # dpkg lets one in, and the other would fail
+            _install(missing_packages())
+
+
+def _install(missing: tuple[str, ...]) -> None:
     if not missing:
         return
     by_hand = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing)}"
