@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ STAGE = f"{paths.OURS}/turn"
 ORDER = ("kube-controller-manager", "kube-apiserver", "etcd")  # they stop in this order, schedulers before them
 GRACE = 30  # seconds from SIGTERM to SIGKILL of a part that the file no longer has; Kubernetes' default
 KUBELETS_OWN = frozenset({"kubelet", "kube-apiserver", "etcd"})  # what makes a turn stop the kubelet
+
+IMAGE = re.compile(rb'^ +image: "([^"\n]+)"$', re.MULTILINE)  # as our own manifests have it
 
 
 def staged(path: str, manifests: str) -> str:
@@ -41,6 +44,8 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
         yield "kubelet", "leave"
     else:
         yield "kubelet", "restart" if stops or not was.record.settled else "keep"
+    for image in images(turn, was):
+        yield "image", image, was.machine.runtime
     # Those that do not run yet too: a swap back stops them. Who leaves stops whatever runs.
     stopping = ({*was.running} if turn.leaves else {*turn.restart}) - {"kubelet", "host"}
     last = {part: place for place, part in enumerate(ORDER)}
@@ -61,12 +66,20 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
     yield "leave", leave
 
 
+def images(turn: Turn, was: Facts) -> list[str]:
+    """What has to be on the node before something that runs is stopped for it."""
+    replacing = (
+        file for _, file in turn.put if file.part in was.running and in_directory(file.path, was.machine.manifests)
+    )
+    return sorted({name.decode() for file in replacing for name in IMAGE.findall(file.content)})
+
+
 def in_directory(path: str, directory: str) -> bool:
     """Whether a file lies in this very directory."""
     return str(PurePosixPath(path).parent) == directory
 
 
-def records(turn: Turn, was: Record) -> tuple[bytes, bytes, bytes]:
+def records(turn: Turn, was: Record, epoch: int) -> tuple[bytes, bytes, bytes]:
     """The record before the first rename, once healthy, and after a swap back (b"": nothing is ours)."""
     answered = bool(was.birth and was.birth.answered)
     birth = turn.record.birth and replace(turn.record.birth, answered=answered)
@@ -76,15 +89,17 @@ def records(turn: Turn, was: Record) -> tuple[bytes, bytes, bytes]:
     if birth and not was.birth:
         back = replace(turn.record, files=was.files, runs=was.runs, birth=birth, settled=False)
     mine = bool(back.files or back.birth)
-    return facts.to_json(during), facts.to_json(turn.record), facts.to_json(back) if mine else b""
+    during, settled, back = (replace(record, epoch=epoch) for record in (during, turn.record, back))
+    return facts.to_json(during), facts.to_json(settled), facts.to_json(back) if mine else b""
 
 
-def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int]) -> bytes:
+def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int], *, epoch: int) -> bytes:
     """The tar, same input same bytes.
 
-    `leave` is the configuration of the kubelet that empties a node, `graces` the seconds a part is given to end.
+    `leave` is the configuration of the kubelet that empties a node, `graces` the seconds a part is given to end,
+    `epoch` what the cluster's lock was taken with.
     """
-    during, settled, back = records(turn, was.record)
+    during, settled, back = records(turn, was.record, epoch)
     # The script gives it to a shell: `--eviction-hard=memory.available<100Mi` is a word, not a redirection.
     command = shlex.join([was.machine.kubelet, f"--config={STAGE}/{leave.path}", *was.machine.kubelet_flags])
     lines = ("\t".join(move) for move in moves(turn, was, etcd, command, graces))

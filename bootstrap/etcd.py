@@ -43,6 +43,15 @@ class Etcd:
         found = self._ask("maintenance/alarm", {"action": "GET"}).get("alarms", ())
         return {alarm["memberID"]: alarm["alarm"] for alarm in found}
 
+    def leads(self) -> bool:
+        """Whether this very member is the leader."""
+        status = self._ask("maintenance/status", {})
+        return bool(status["leader"] == status["header"]["member_id"])
+
+    def hand_over(self, member: str) -> None:
+        """That member leads from now on; to be asked of the leader."""
+        self._ask("maintenance/transfer-leadership", {"targetID": member})
+
     def add_learner(self, address: str) -> None:
         """A member that does not vote yet; adding one that is listed changes nothing."""
         url = peer_url(address)

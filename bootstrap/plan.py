@@ -62,7 +62,6 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
     if stays:
         record = Record(
             uid=wants.uid,
-            epoch=facts.record.epoch,
             constants=wants.constants,
             files={file.path: file.fingerprint for file in files},
             runs=runs,

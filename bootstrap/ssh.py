@@ -16,6 +16,7 @@ import paramiko
 
 from bootstrap import archive, facts, paths, render
 from bootstrap.errors import Code, Problem
+from bootstrap.talk import Talk
 from bootstrap.world import Facts, File, Turn
 
 # paramiko logs every refused channel to stderr; whoever dials is told by an exception anyway.
@@ -81,29 +82,47 @@ class Host:
         self._forwards()
         return facts.parse(self.name, reply.out)
 
-    def turn(self, turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int]) -> None:
+    def turn(self, turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, int], *, epoch: int) -> str:
         """Take the node from what it has to what it should have; returns when the script is through, not when healthy.
 
-        Problem: CHANGES when the node moved since the plan, SOME_FAILED when it is the node's own fault.
+        What it has to say, mostly nothing.
+
+        Problem: CHANGES when the node moved since the plan, SOME_FAILED when it is the node's own fault, LOCKED when it
+        knows a newer epoch.
         """
         script = (
             f"umask 022; mkdir -p -m 700 {paths.OURS} && exec 9>{paths.OURS}/lock && flock -n 9 ||"
             " { echo another turn is at work on this node >&2; exit 3; }; "
+            f"known=$(cat {paths.OURS}/epoch 2>/dev/null); "
+            f'[ "${{known:-0}}" -le {epoch} ] ||'
+            f' {{ echo "epoch $known was taken since, this is of epoch {epoch}" >&2; exit 4; }}; '
+            f'[ "$known" = {epoch} ] || {{ echo {epoch} >{paths.OURS}/epoch.new &&'
+            f" mv {paths.OURS}/epoch.new {paths.OURS}/epoch; }} || exit 3; "
             f'rm -rf {archive.STAGE}; for d in "$@"; do'
             f' [ -d "$d" ] || {{ mkdir "$d" && echo "$d" >>{paths.OURS}/directories; }} || exit 3; done; '
             'tar -xpf - -C / || { for d in "$@"; do rm -f "$d"/.bootstrap-*~; done; exit 3; }; '
-            f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go"
+            f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go {epoch}"
         )
-        packed = archive.pack(turn, was, etcd, leave, graces)
-        self._ended(self._exec(["sh", "-c", script, "turn", *archive.directories(turn)], packed, timeout=330))
+        packed = archive.pack(turn, was, etcd, leave, graces, epoch=epoch)
+        return self._ended(self._exec(["sh", "-c", script, "turn", *archive.directories(turn)], packed, timeout=330))
 
-    def settle(self) -> None:
+    def settle(self, epoch: int) -> None:
         """The probes have passed: the record says so."""
-        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "settle"], timeout=60))
+        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "settle", str(epoch)], timeout=60))
 
-    def back(self) -> None:
-        """Swap back to the former generation, if a turn has begun and did not settle."""
-        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "begin", "back"], timeout=330))
+    def back(self, epoch: int) -> str:
+        """Swap back to the former generation, if a turn has begun and did not settle; what there is to say."""
+        return self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "begin", "back", str(epoch)], timeout=330))
+
+    def hold(self, holder: str) -> Talk:
+        """The lock of this node, asked for; it is held for as long as the talk goes on, and lines come."""
+        return Talk(self.name, self._begin(["sh", "-c", render.text("scripts/lock.sh"), "lock", "hold", holder]))
+
+    def holder(self, *, end: bool = False) -> str:
+        """Who holds the lock of this node ("": nobody); they lose it where `end` says so."""
+        script = render.text("scripts/lock.sh")
+        reply = self._exec(["sh", "-c", script, "lock", "end" if end else "show"], timeout=30)
+        return reply.out.partition("\t")[2].strip()
 
     def diagnose(self, parts: Sequence[str]) -> str:
         """The last words of these parts and of the kubelet, for people."""
@@ -138,10 +157,13 @@ class Host:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Problem(f"{self.name}: the connection broke", why=str(error), code=Code.UNREACHABLE) from error
 
-    def _ended(self, reply: Reply) -> None:
+    def _ended(self, reply: Reply) -> str:
         if reply.status:
-            code = Code.CHANGES if reply.status == 2 else Code.FAILED if reply.status == 1 else Code.SOME_FAILED
-            raise Problem(f"{self.name}: {reply.err.strip() or 'the turn failed'}", code=code)
+            codes = {1: Code.FAILED, 2: Code.CHANGES, 4: Code.LOCKED}
+            what = f"{self.name}: {reply.err.strip() or 'the turn failed'}"
+            next = "run the same command again: it looks at what was done meanwhile" if reply.status == 4 else ""
+            raise Problem(what, next=next, code=codes.get(reply.status, Code.SOME_FAILED))
+        return reply.out.strip()
 
     def _refused(self, reply: Reply) -> Problem:
         return Problem(
@@ -157,12 +179,18 @@ class Host:
                 self._connection = connect(self.name, self._login)
             return self._connection
 
-    def _exec(self, words: Sequence[str], stdin: bytes = b"", *, timeout: float) -> Reply:
+    def _begin(self, words: Sequence[str]) -> paramiko.Channel:
+        """A program that runs; its channel is its stdin and stdout."""
         command = shlex.join(["sudo", "-n", "--", *words] if self._login.sudo else words)
+        channel: paramiko.Channel = self._open().transport.open_session(timeout=CONNECT)
+        channel.settimeout(CONNECT)
+        channel.exec_command(command)
+        return channel
+
+    def _exec(self, words: Sequence[str], stdin: bytes = b"", *, timeout: float) -> Reply:
         try:
-            channel = self._open().transport.open_session(timeout=CONNECT)
+            channel = self._begin(words)
             channel.settimeout(timeout)
-            channel.exec_command(command)
             sender = threading.Thread(target=_send, args=(channel, stdin), daemon=True)
             sender.start()
             complaints: list[bytes] = []

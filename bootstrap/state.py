@@ -1,14 +1,12 @@
-"""The state directory beside cluster.yaml: credentials, known_hosts, the lock; only its owner can read any of it."""
+"""The state directory beside cluster.yaml: credentials, known_hosts, the epoch; only its owner can read any of it."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 from pathlib import Path
 
-from bootstrap.errors import Code, Problem
+from bootstrap.errors import Problem
 
 
 class Store(MutableMapping[str, bytes]):
@@ -71,28 +69,3 @@ class Store(MutableMapping[str, bytes]):
 def directory(file: Path, cluster: str) -> Path:
     """Where a cluster's state lies: beside the file that describes it."""
     return file.resolve().parent / ".bootstrap" / cluster
-
-
-@contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """One command that changes something at a time, on this workstation; the lock dies with its holder."""
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Problem(f"can't write the state directory {state}", why=error.strerror or str(error)) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(descriptor, 100).decode(errors="replace").strip()
-            raise Problem(
-                f"another bootstrap is at work on this cluster: process {holder or 'unknown'}",
-                next="wait until it ends, then run the command again",
-                code=Code.LOCKED,
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from bootstrap.drain import drain
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Event, Hosts
 from bootstrap.kube import Kube
+from bootstrap.lock import Lock
 from bootstrap.run import Failure
 from bootstrap.spec.model import Cluster, Node
 from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave
@@ -26,14 +27,19 @@ Objects = Callable[[frozenset[str]], Mapping[str, Object]]  # registered nodes -
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Performs waves on these hosts; a turn may take `wait` seconds to get healthy."""
+    """Performs waves on these hosts, with the lock held; a turn may take `wait` seconds to get healthy."""
 
     hosts: Hosts
+    lock: Lock
     objects: Objects
     wait: float
 
     def perform(self, wave: Wave) -> dict[str, Failure]:
-        """Every step of a wave at once; turns settle when all of the wave are healthy. Who failed, and why."""
+        """Every step of a wave at once; turns settle when all of the wave are healthy. Who failed, and why.
+
+        Problem (LOCKED) when the lock was lost, or a node knows a newer epoch.
+        """
+        self.lock.check()
         turns = [step for step in wave if isinstance(step, Turn)]
         ended = zip(turns, self.hosts.pool.map(self._turn, turns), strict=True)
         failures = {turn.node: failure for turn, failure in ended if failure}
@@ -54,9 +60,10 @@ class Steps:
     def back(self, node: str) -> None:
         """Swap a node back, if it can be reached."""
         try:
-            self.hosts[node].back()
-            self._say(node, "swapped back to what it had")
+            told = self.hosts[node].back(self.lock.epoch)
+            self._say(node, told or "swapped back to what it had")
         except Problem as problem:
+            ours(problem)
             self._say(node, f"could not be swapped back: {problem.what}")
 
     def _say(self, node: str, text: str) -> None:
@@ -66,9 +73,14 @@ class Steps:
         name, host, cluster = turn.node, self.hosts[turn.node], self.hosts.cluster
         node, was = cluster.node(name), self.hosts.known[name]
         self._say(name, summary(turn, was))
+        leaving, epoch = leaving_kubelet(cluster, node, was), self.lock.epoch
+        if "etcd" in turn.restart:
+            self._hand_over(name)
         try:
-            host.turn(turn, was, cluster.etcd.data_dir, leaving_kubelet(cluster, node, was), graces(cluster, node))
+            if told := host.turn(turn, was, cluster.etcd.data_dir, leaving, graces(cluster, node), epoch=epoch):
+                self._say(name, told)
         except Problem as problem:
+            ours(problem)
             return Failure(said(problem), content=problem.code is Code.FAILED)
         if turn.leaves:
             self.hosts.known.pop(name)
@@ -93,7 +105,7 @@ class Steps:
                 runs,
                 seconds=self.wait,
                 soak=soak,
-                stopped=self.hosts.stopping.is_set,
+                stopped=self._stopped,
                 say=lambda text: self._say(node.name, text),
             )
             if not missing:
@@ -101,14 +113,35 @@ class Steps:
             told = [f"{part}: {why}" for part, why in sorted(missing.items())]
             return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
         except Problem as problem:  # the line broke: this node leaves the run, the others go on
+            ours(problem)
             return Failure(said(problem), content=False)
+
+    def _stopped(self) -> bool:
+        self.lock.holds()
+        return self.hosts.stopping.is_set()
 
     def _settle(self, node: str) -> Failure | None:
         try:
-            self.hosts[node].settle()
+            self.hosts[node].settle(self.lock.epoch)
         except Problem as problem:
+            ours(problem)
             return Failure(problem.what, content=False)
         return None
+
+    def _hand_over(self, node: str) -> None:
+        """etcd's leader moves to another member that serves before this one stops: no election in anybody's way."""
+        known, members = self.hosts.known, self.hosts.members or {}
+        serving = [n for n in self.hosts.running("etcd") if n in members and members[n].votes and known[n].healthy]
+        others = [n for n in serving if n != node]
+        if node not in serving or not others:
+            return
+        try:
+            etcd = self.hosts.etcd(node)
+            if etcd.leads():
+                etcd.hand_over(members[others[0]].id)
+                self._say(node, f"etcd's leader moves to {others[0]}")
+        except (httpx2.HTTPError, Problem) as error:
+            self._say(node, f"etcd's leader could not be moved away: {error}")
 
     def _seat(self, node: str, *, votes: bool | None) -> Failure | None:
         """etcd's list, through another member; who votes from now on gets healthy altogether."""
@@ -129,6 +162,7 @@ class Steps:
                     etcd.promote(listed[node].id, seconds=self.wait)
                     self._say(node, "votes in etcd")
                 case None if node in listed:
+                    self._hand_over(node)
                     etcd.remove(listed[node].id)
                     self._say(node, "has left etcd")
         except httpx2.HTTPError as error:
@@ -169,6 +203,12 @@ class Steps:
 def graces(cluster: Cluster, node: Node) -> dict[str, int]:
     """part -> seconds from SIGTERM to SIGKILL."""
     return {component.name: component.grace for component in components(cluster, node)}
+
+
+def ours(problem: Problem) -> None:
+    """Raise it again when the cluster is somebody else's now: no node failed."""
+    if problem.code is Code.LOCKED:
+        raise problem
 
 
 def said(problem: Problem) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from bootstrap import checks, credentials, objects, spec, state
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
 from bootstrap.kube import Unanswered, fingerprint
+from bootstrap.lock import Lock
 from bootstrap.phases import PHASES, Setting
 from bootstrap.plan import Plan, allowed, departure, plan
 from bootstrap.run import Failure, Outcome, run
@@ -21,6 +23,7 @@ from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
 from bootstrap.world import Facts, File, Listed, Wants, Wave, World, born
 
+EPOCH = "epoch"  # in the state directory
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 
 
@@ -33,7 +36,8 @@ class Session:
         self.directory = state.directory(file, self.cluster.name)
         store = ChainMap({}, state.Store(self.directory))
         self.hosts = Hosts(self.cluster, store, self.directory / "known_hosts", report)
-        self._steps = Steps(self.hosts, lambda nodes: self.objects(frozenset(nodes)), wait)
+        self.lock = Lock(self.hosts)
+        self._steps = Steps(self.hosts, self.lock, lambda nodes: self.objects(frozenset(nodes)), wait)
         self._files: dict[object, tuple[File, ...]] = {}
         self._objects: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
 
@@ -42,13 +46,19 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Every connection ends."""
+        """The lock is free, and every connection ends."""
+        self.lock.release()
         self.hosts.close()
 
     @property
     def store(self) -> MutableMapping[str, bytes]:
         """Credentials; what is issued goes to memory only, until `keep`."""
         return self.hosts.store
+
+    @property
+    def issued(self) -> bool:
+        """Whether there are credentials that the state directory lacks."""
+        return isinstance(self.store, ChainMap) and bool(self.store.maps[0])
 
     def keep(self) -> None:
         """Credentials, those just issued too, are in the state directory from now on; call it with the lock held."""
@@ -57,6 +67,26 @@ class Session:
             kept.update(self.store.maps[0])
         self.hosts.store = kept
 
+    def take(self, command: str, *, wait: float = 0) -> bool:
+        """The cluster's lock, until the session ends; True where others were at work since we looked: look again.
+
+        Problem when somebody else still holds it after `wait` seconds.
+        """
+        if self.lock.epoch:
+            return False
+        moved = self.lock.take(command, self.known_epoch, wait=wait)
+        state.Store(self.directory)[EPOCH] = f"{self.lock.epoch}\n".encode()
+        if moved:  # they may have issued what we have in memory
+            self.hosts.store = ChainMap({}, state.Store(self.directory))
+            self._files.clear()
+            self._objects.clear()
+        return moved
+
+    @property
+    def known_epoch(self) -> int:
+        """The highest epoch at which this state directory, or one that it is a copy of, has taken the lock."""
+        return int(self.store.get(EPOCH, b"0"))
+
     def world(self, *, leaving: frozenset[str] = frozenset()) -> World:
         """Everything, as it is now.
 
@@ -64,6 +94,7 @@ class Session:
         """
         facts, members = self.observe(self.hosts.addresses)
         self._refuse_strangers(facts)
+        self._refuse_newer(facts)
         credentials.issue(self.cluster, self.store, datetime.now(UTC))
         if not leaving:
             self._refuse_constants(facts)
@@ -93,6 +124,20 @@ class Session:
                     next="put that cluster's state directory back, or name the right node in cluster.yaml",
                     code=Code.LOCKED,
                 )
+
+    def _refuse_newer(self, facts: Mapping[str, Facts]) -> None:
+        """Its record says who changed a node last; that a lock was only taken somewhere does not count."""
+        newest = max(facts.values(), key=lambda told: told.record.epoch, default=None)
+        if newest and newest.record.epoch > self.known_epoch:
+            name = min(node for node, told in facts.items() if told.record.epoch == newest.record.epoch)
+            raise Problem(
+                f"the state in {self.directory} is older than the nodes",
+                why=f"{name} was changed at epoch {newest.record.epoch}, from a state directory newer than this one, "
+                f"which knows {self.known_epoch}",
+                next="bring the newest state directory here; if this is the newest there is: "
+                f"echo {newest.record.epoch} > {shlex.quote(str(self.directory / EPOCH))}",
+                code=Code.LOCKED,
+            )
 
     def _refuse_constants(self, facts: Mapping[str, Facts]) -> None:
         founded = {n: f for n, f in facts.items() if not f.record.birth or f.record.birth.answered}

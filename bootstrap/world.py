@@ -44,7 +44,7 @@ class Record:
     """What a turn leaves on its node: what is ours there, and what was decided at its birth."""
 
     uid: str = ""  # of the cluster; "": a stranger
-    epoch: int = 0
+    epoch: int = 0  # of the lock under which it was written; 0 in a plan, which anybody may carry out
     constants: Mapping[str, str] = field(default_factory=dict)  # what can't change on a living cluster
     files: Mapping[str, str] = field(default_factory=dict)  # path -> fingerprint
     runs: Mapping[str, str] = field(default_factory=dict)  # part -> generation

@@ -56,7 +56,7 @@ class Desk:
 
     @property
     def state(self) -> Path:
-        """Where authorities, credentials and the lock lie."""
+        """Where authorities, credentials and the epoch lie."""
         return self.directory / ".bootstrap" / self.lab.name
 
     @property
@@ -183,9 +183,14 @@ def root(node: Node) -> Path:
 
 
 def record(node: Node) -> dict[str, Any]:
-    """What the node says is ours on it."""
+    """What the node says is ours on it, less its epoch, which every command that changes something raises."""
     tree: dict[str, Any] = json.loads((root(node) / "var/lib/bootstrap/record.json").read_text())
-    return tree
+    return {name: value for name, value in tree.items() if name != "epoch"}
+
+
+def epoch(node: Node) -> int:
+    """The epoch at which the node was changed last."""
+    return int(json.loads((root(node) / "var/lib/bootstrap/record.json").read_text())["epoch"])
 
 
 def running(node: Node) -> dict[str, int]:

@@ -47,6 +47,10 @@ class Crash(BaseException):
     """The workstation died."""
 
 
+class Refused(Exception):
+    """Somebody else has taken the lock since."""
+
+
 class Room:
     """Nodes that live in a World (the truth)."""
 
@@ -60,6 +64,10 @@ class Room:
         self.dies = ""  # can't be reached from its next turn on
         self.count = self.ids = self.asked = 0
         self.crash: int | None = None
+        self.epoch = self.newest = 0  # of whoever acts, and of whoever took the lock last
+        self.epochs: dict[str, int] = {}  # node -> the highest it knows
+        self.moments = 0
+        self.sleeps: int | None = None  # the moment at which whoever acts falls asleep, and another does it all
         self.guard = True
         self.outcome = Outcome((), {})
 
@@ -68,6 +76,26 @@ class Room:
         self.count += 1
         if self.crash == self.count:
             raise Crash
+
+    def take(self) -> None:
+        """The lock: every control-plane node that answers knows the new epoch."""
+        self.newest += 1
+        self.epoch = self.newest
+        self.epochs |= dict.fromkeys((self.world.voters | self.world.leaving) - self.dead, self.epoch)
+
+    def moment(self) -> None:
+        """The workstation is about to act; perhaps it sleeps first."""
+        self.moments += 1
+        if self.moments == self.sleeps:
+            mine = self.epoch
+            self.go()
+            self.epoch = mine
+
+    def refuse(self, node: str) -> None:
+        """A node knows who acts, or learns it."""
+        if self.epochs.get(node, 0) > self.epoch:
+            raise Refused
+        self.epochs[node] = self.epoch
 
     def put(self, node: str, facts: Facts) -> None:
         """This becomes true of a node."""
@@ -131,6 +159,9 @@ class Room:
     def perform(self, wave: Wave) -> Mapping[str, Failure]:
         """Every step in small moves; turns settle when all of the wave run."""
         failed = {}
+        self.moment()
+        if self.epoch < self.newest:
+            raise Refused
         for step in wave:
             self.tick()
             if isinstance(step, Turn):
@@ -139,6 +170,8 @@ class Room:
                 if step.node in self.dead:
                     failed[step.node] = Failure("the line is dead", content=False)
                     continue
+                self.moment()
+                self.refuse(step.node)
                 self.former[step.node] = self.fact(step.node)
                 self.turn(step)
                 if step.node in self.fails:
@@ -149,7 +182,9 @@ class Room:
                     self.listed(step)
             self.tick()
         for step in wave:
-            if isinstance(step, Turn) and step.node not in failed:
+            if isinstance(step, Turn) and step.node not in failed and not step.leaves:
+                self.moment()
+                self.refuse(step.node)
                 self.settle(step.node, settled=True)
                 self.tick()
         return failed
@@ -203,6 +238,8 @@ class Room:
         """The former generation again; etcd's data and birth stay."""
         if node not in self.former or node in self.dead:
             return
+        self.moment()
+        self.refuse(node)
         now, former = self.fact(node), self.former[node]
         record = former.record
         if now.record.birth and not record.birth:
@@ -222,6 +259,7 @@ class Room:
             made = plan(self.seen(), WANTS)
             if not made.waves:
                 return made
+            self.take()
             self.outcome = run(self, self.seen(), WANTS, made.waves)
         raise AssertionError("no end")
 

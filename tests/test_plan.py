@@ -14,7 +14,7 @@ from bootstrap.plan import allowed, plan
 from bootstrap.run import MOVED, run
 from bootstrap.world import Apply, Drain, File, Member, Turn, World, born, stamped
 from tests.bench import thousand
-from tests.room import SPEC, WANTS, Crash, Room, digest
+from tests.room import SPEC, WANTS, Crash, Refused, Room, digest
 
 Goal = tuple[str, ...]  # voters, workers, spec, leaving
 Event = Goal | Callable[[Room], None]
@@ -84,7 +84,7 @@ def staged(case: str) -> Room:
             room.goal(*event)
             assert not room.go().waves
     room.goal(*CASES[case][1])
-    room.count, room.guard = 0, case != "reset"
+    room.count, room.moments, room.guard = 0, 0, case != "reset"
     return room
 
 
@@ -124,6 +124,26 @@ def test_killed_anywhere_and_run_again_ends_the_same(case: str) -> None:
         assert room.go() == last, k
         assert room.end() == whole.end(), k
     print(f"\n{case}: {whole.count} crash points: {' | '.join(waves)}", end="")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_who_sleeps_anywhere_while_another_does_it_all_is_refused_and_changes_nothing_more(case: str) -> None:
+    whole = staged(case)
+    whole.go()
+    for k in range(1, whole.moments + 1):
+        room = staged(case)
+        room.sleeps = k
+        with pytest.raises(Refused):
+            room.go()
+        assert room.end() == whole.end(), k
+
+
+def test_a_swap_back_by_an_older_epoch_is_refused() -> None:
+    room = staged("change a flag")
+    room.fails, room.sleeps = {"a": True}, 3  # the wave, the turn, the swap back
+    with pytest.raises(Refused):
+        room.go()
+    assert room.end() == (whole := staged("change a flag"), whole.go())[0].end()
 
 
 ORDER = {

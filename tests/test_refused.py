@@ -161,18 +161,6 @@ def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(fresh: Desk, path: str
 # Whose cluster it is
 
 
-def test_only_one_command_at_a_time_changes_a_cluster(fresh: Desk, tmp_path: Path) -> None:
-    fresh.node.pause()  # so that the first waits
-    try:
-        begun = fresh.start("init", log=tmp_path / "log")
-        until(lambda: (fresh.state / "lock").exists() and (fresh.state / "lock").read_text())
-        refused(fresh.bootstrap("init"), 6, f"process {begun.pid}")
-        begun.kill()
-        begun.wait()
-    finally:
-        fresh.node.unpause()
-
-
 def test_init_that_was_killed_among_the_keys_goes_on(cluster: Desk) -> None:
     assert until(cluster.ready)
     assert cluster.bootstrap("plan").status == 0
@@ -193,7 +181,7 @@ def test_a_cluster_whose_keys_were_lost_is_refused_until_they_are_back(cluster: 
         refused(cluster.bootstrap("init"), 6, "put that cluster's state directory back")
         assert not list(cluster.state.rglob("*.key")), "a second authority"
     finally:
-        shutil.rmtree(cluster.state)
+        shutil.rmtree(cluster.state, ignore_errors=True)  # nothing was written
         shutil.move(tmp_path / "kept", cluster.state)
     assert "nothing to do" in cluster.done("init").err
 

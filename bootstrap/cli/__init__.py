@@ -20,6 +20,7 @@ COMMANDS = {
     "render": ("render", "Write every node's files to a directory; needs no node."),
     "remove": ("remove", "Take nodes out of the cluster: drained, out of etcd, as they were found."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
+    "unlock": ("unlock", "End another bootstrap that is at work on the cluster."),
     "config": ("config", "Example, check and schema of cluster.yaml."),
     "version": ("version", "Print the versions of bootstrap and what it installs."),
 }

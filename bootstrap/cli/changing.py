@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from bootstrap import state
 from bootstrap.cli import output, show
 from bootstrap.errors import Code, Problem
 from bootstrap.plan import Plan
@@ -24,6 +23,7 @@ class Change:
     command: str
     path: Path
     timeout: float
+    wait: float  # seconds, for a lock that somebody else holds
     ask: bool = False
     leaving: tuple[str, ...] | None = ()  # nodes that leave; None: all of them
 
@@ -31,7 +31,7 @@ class Change:
 def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
-    with Session(asked.path, progress.report, wait=asked.timeout) as session, state.locked(session.directory):
+    with Session(asked.path, progress.report, wait=asked.timeout) as session:
         began, status = time.monotonic(), None
         while status is None:
             with progress.shown():
@@ -62,7 +62,6 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     yes to this very plan.
     """
     warn_unreachable(session, world)
-    session.keep()  # not before: who can't be reached may have a cluster whose keys are elsewhere
     plan = session.plan(world)
     if plan.waves or plan.blocked:
         try:
@@ -74,13 +73,20 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     if not plan.waves:
         if plan.blocked:
             raise Problem(plan.blocked, next="bootstrap status")
+        if session.issued:
+            if session.take(asked.command, wait=asked.wait):
+                return None
+            session.keep()
         if not session.hosts.unreachable:
             output.note("nothing to do: everything is as cluster.yaml says")
         return _left(session, world)
     if asked.ask:
         show.plan(plan, world)
-        _ask()
+        confirm("go on?")
     with progress.shown():
+        if session.take(asked.command, wait=asked.wait):
+            world = session.world(leaving=world.leaving)  # the run compares it with what was approved
+        session.keep()
         outcome = session.run(world, plan)
     moved = outcome.stopped == MOVED and not asked.ask
     if not outcome.failed and not final and (moved or (plan.blocked and not outcome.stopped)):
@@ -88,9 +94,10 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     return _ended(session, world, plan, outcome)
 
 
-def _ask() -> None:
+def confirm(question: str) -> None:
+    """Problem (INTERRUPTED) unless somebody says yes."""
     try:
-        click.confirm("go on?", abort=True, err=True)
+        click.confirm(question, abort=True, err=True)
     except click.Abort:
         raise Problem(
             "nothing was changed", why="nobody said yes", next="--yes does not ask", code=Code.INTERRUPTED

@@ -15,7 +15,8 @@ from bootstrap.cli import options
 )
 @options.file
 @options.timeout
-def command(path: Path, timeout: float) -> int:
+@options.wait
+def command(path: Path, timeout: float, wait: float) -> int:
     """Found a cluster, or bring up what is down of it.
 
     Certificates and kubeconfigs are made in the state directory beside cluster.yaml, the nodes get their files over
@@ -25,7 +26,7 @@ def command(path: Path, timeout: float) -> int:
     from bootstrap.cli.changing import Change, change
     from bootstrap.cli.output import note
 
-    status = change(Change("init", path, timeout))
+    status = change(Change("init", path, timeout, wait))
     named = "" if str(path) == "cluster.yaml" else f" -f {shlex.quote(str(path))}"
     note(f"next: bootstrap kubeconfig{named} > ~/.kube/config")
     return status

@@ -12,7 +12,8 @@ from bootstrap.cli import options
 @click.command(epilog="\b\nExamples:\n  bootstrap join\n  bootstrap join --timeout 600")
 @options.file
 @options.timeout
-def command(path: Path, timeout: float) -> int:
+@options.wait
+def command(path: Path, timeout: float, wait: float) -> int:
     """Add the nodes that cluster.yaml names and the cluster lacks.
 
     A control-plane node comes as a learner of etcd, starts, and then votes, one at a time; a node whose disk was
@@ -21,4 +22,4 @@ def command(path: Path, timeout: float) -> int:
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("join", path, timeout))
+    return change(Change("join", path, timeout, wait))

@@ -26,6 +26,14 @@ timeout = click.option(
     metavar="SECONDS",
     help="How long a node may take to get healthy.",
 )
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another bootstrap that is at work on the cluster.",
+)
 output = click.option(
     "-o",
     "--output",

@@ -13,8 +13,9 @@ from bootstrap.cli import options
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE…")
 @options.file
 @options.timeout
+@options.wait
 @options.yes
-def command(nodes: tuple[str, ...], path: Path, timeout: float, *, yes: bool) -> int:
+def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, yes: bool) -> int:
     """Take nodes out of the cluster.
 
     Each is cordoned and drained, leaves etcd, and is left as it was found; a node that is dead is only taken out of the
@@ -24,7 +25,7 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, *, yes: bool) ->
     from bootstrap.cli.changing import Change, change
     from bootstrap.cli.output import note
 
-    status = change(Change("remove", path, timeout, ask=not yes, leaving=nodes))
+    status = change(Change("remove", path, timeout, wait, ask=not yes, leaving=nodes))
     if status == 0:
         note(f"next: delete the entry of {', '.join(nodes)} in {path}")
     return status

@@ -12,8 +12,9 @@ from bootstrap.cli import options
 @click.command(epilog="\b\nExamples:\n  bootstrap reset\n  bootstrap reset --yes")
 @options.file
 @options.timeout
+@options.wait
 @options.yes
-def command(path: Path, timeout: float, *, yes: bool) -> int:
+def command(path: Path, timeout: float, wait: float, *, yes: bool) -> int:
     """Take everything of ours off the nodes again: pods, files, settings.
 
     What was replaced comes back. etcd's data is moved to /var/lib/bootstrap/former-etcd on each node. The state
@@ -21,4 +22,4 @@ def command(path: Path, timeout: float, *, yes: bool) -> int:
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("reset", path, timeout, ask=not yes, leaving=None))
+    return change(Change("reset", path, timeout, wait, ask=not yes, leaving=None))

@@ -3,10 +3,11 @@
 #
 # It lies in /var/lib/bootstrap/turn beside `moves`, `record.json` (ours, not yet healthy), `settled.json` (ours, healthy)
 # and `back.json` (after a swap back; empty: nothing is ours). The files themselves are staged beside their places.
-# It runs as a transient unit, so that it outlives the connection. Usage: turn.sh begin|go|back|settle
+# It runs as a transient unit, so that it outlives the connection. Usage: turn.sh go|back|settle EPOCH, turn.sh begin go|back EPOCH
 #
 # moves, tab-separated:
 #   kubelet  restart|leave|keep
+#   image    IMAGE SOCKET                             what takes the place of a part that runs is there, says the runtime
 #   stop     PART SECONDS                             a part that changes: SIGTERM, and SIGKILL once the seconds are over
 #   fresh    PATH                                     etcd's data is of no listed member: it goes aside
 #   data     PATH                                     etcd's directory exists, root's alone
@@ -24,7 +25,7 @@ turn=$ours/turn
 network=^/etc/cni/ # outlives the pods: without it a runtime can't take their networks down
 tab=$(printf '\t')
 
-fail() { # CODE WORDS…: 1 by content, 2 the node moved since the plan, 3 the node's own fault
+fail() { # CODE WORDS…: 1 by content, 2 the node moved since the plan, 3 the node's own fault, 4 by an older epoch
 	printf '%s\t%s\n' "$1" "$2" | tee "$ours/result" >&2
 	exit "$1"
 }
@@ -36,6 +37,12 @@ moves() { # the fields of every move of this kind, one line each
 lock() {
 	exec 9>"$ours/lock"
 	flock -w "$1" 9 || fail 3 "another turn is at work on this node"
+	known=$(guard) || fail 4 "$known"
+}
+
+guard() { # somebody else may have taken the cluster's lock since whoever asks did: then what is staged here is theirs
+	known=$(cat "$ours/epoch" 2>/dev/null)
+	[ "${known:-0}" -le "$epoch" ] || { echo "epoch $known was taken since, this is of epoch $epoch" && return 4; }
 }
 
 inits() { # the init processes of a part's containers
@@ -78,14 +85,19 @@ start_kubelet() { # after a daemon-reload; each takes 0.2 s, and `enable` by its
 	systemctl start --no-block kubelet || fail 3 "can't start the kubelet"
 }
 
-begin() { # go|back
+begin() { # go|back EPOCH
+	guard >&2 || exit 4
 	rm -f "$ours/result"
 	systemctl reset-failed bootstrap-turn.service 2>/dev/null
 	systemd-run --quiet --wait --collect --unit=bootstrap-turn -p RuntimeMaxSec=300 -p KillMode=process \
-		-p ExecStopPost="-/bin/sh $turn/turn.sh ensure" /bin/sh "$turn/turn.sh" "$1" 2>"$ours/unit.log"
+		-p ExecStopPost="-/bin/sh $turn/turn.sh ensure" /bin/sh "$turn/turn.sh" "$1" "$epoch" 2>"$ours/unit.log"
 	[ -s "$ours/result" ] || fail 3 "the turn ended without a word: $(tail -n 1 "$ours/unit.log")"
 	IFS=$tab read -r code words <"$ours/result"
-	[ "$code" = 0 ] || printf '%s\n' "$words" >&2
+	case $code$words in
+	0done) ;;
+	0*) printf '%s\n' "$words" ;;
+	*) printf '%s\n' "$words" >&2 ;;
+	esac
 	[ -f "$ours/record.json" ] || rm -rf "$turn" "$ours/result" "$ours/unit.log"
 	exit "$code"
 }
@@ -117,6 +129,20 @@ check() { # 1: nothing moved since the plan was made
 		is != $3 && is != $4 { print $1 }' >"$turn/moved"
 	[ -s "$turn/moved" ] && fail 2 "$(head -n 1 "$turn/moved") changed since the plan was made"
 	return 0
+}
+
+images() { # what takes the place of a part that runs is there: nothing is stopped for what can't start
+	moves image | cut -f 1 | sort -u >"$turn/images"
+	[ -s "$turn/images" ] || return 0
+	socket=$(moves image | head -n 1 | cut -f 2)
+	case $socket in
+	*/containerd.sock) command -v ctr >/dev/null && ctr -a "${socket#unix://}" -n k8s.io images ls -q ;;
+	*) false ;;
+	esac >"$turn/present" 2>/dev/null ||
+		crictl --runtime-endpoint "$socket" images -o yaml 2>/dev/null | sed -n 's/^ *- "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' >"$turn/present"
+	[ -s "$turn/present" ] || { word="images were not looked at: neither ctr nor crictl could tell" && return 0; }
+	missing=$(grep -vxFf "$turn/present" "$turn/images" | tr '\n' ' ')
+	[ -z "$missing" ] || fail 3 "an image is missing, and nothing was stopped; crictl pull ${missing% }"
 }
 
 keep() { # 2: the former generation, begun once a turn; originals of what was never ours; what the node was like
@@ -254,12 +280,14 @@ leave() { # 6, when nothing of ours stays: the node as it was found
 	systemctl daemon-reload
 	[ "$(sed -n 's/^enabled //p' "$ours/found")" = disabled ] && systemctl disable --quiet kubelet
 	case $(sed -n 's/^kubelet //p' "$ours/found") in active | activating) systemctl start --no-block kubelet ;; esac
-	for name in former originals found directories record.json unsettled; do rm -rf "${ours:?}/$name"; done
+	for name in former originals found directories record.json unsettled epoch; do rm -rf "${ours:?}/$name"; done
 }
 
 go() {
+	word='done'
 	lock 0
 	check
+	images
 	keep
 	kubelet=$(moves kubelet)
 	[ "$kubelet" = keep ] || stop
@@ -274,7 +302,7 @@ go() {
 	leave) leave ;;
 	esac
 	rm -f "$turn/kubelet-stopped"
-	printf '0\tdone\n' >"$ours/result"
+	printf '0\t%s\n' "$word" >"$ours/result"
 }
 
 restore() { # the files of the former generation that grep lets through
@@ -289,7 +317,11 @@ restore() { # the files of the former generation that grep lets through
 
 back() { # the former generation again; etcd's data stays, and comes back where it was to leave
 	lock 60
-	[ -f "$ours/unsettled" ] || { printf '0\tnothing to swap back\n' >"$ours/result" && exit 0; }
+	[ -f "$ours/unsettled" ] || {
+		moves put | cut -f 2 | tr '\n' '\0' | xargs -0 -r rm -f
+		printf '0\tkeeps what it had\n' >"$ours/result"
+		exit 0
+	}
 	[ "$(moves kubelet)" = keep ] || stop
 	if [ "$(moves kubelet)" = leave ] && [ -s "$ours/former/etcd" ]; then
 		IFS=$tab read -r path place <"$ours/former/etcd"
@@ -310,10 +342,12 @@ back() { # the former generation again; etcd's data stays, and comes back where 
 }
 
 settle() { # the probes have passed
+	guard >&2 || exit 4
 	lock 60
 	write_record "$turn/settled.json" || return 1
 	moves drop | cut -f 1 | while IFS= read -r path; do rm -f "$ours/originals$path"; done
 	rm -f "$ours/unsettled"
 }
 
+for epoch; do :; done # the last word
 "$@"
