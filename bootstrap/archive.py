@@ -84,10 +84,11 @@ def records(turn: Turn, was: Record, epoch: int) -> tuple[bytes, bytes, bytes]:
     answered = bool(was.birth and was.birth.answered)
     birth = turn.record.birth and replace(turn.record.birth, answered=answered)
     both = {**was.files, **turn.record.files}
-    during = replace(turn.record, files=both, birth=birth or was.birth, settled=False)
+    origins = {**was.origins, **turn.record.origins}
+    during = replace(turn.record, files=both, origins=origins, birth=birth or was.birth, settled=False)
     back = was
     if birth and not was.birth:
-        back = replace(turn.record, files=was.files, runs=was.runs, birth=birth, settled=False)
+        back = replace(turn.record, files=was.files, origins=was.origins, runs=was.runs, birth=birth, settled=False)
     mine = bool(back.files or back.birth)
     during, settled, back = (replace(record, epoch=epoch) for record in (during, turn.record, back))
     return facts.to_json(during), facts.to_json(settled), facts.to_json(back) if mine else b""

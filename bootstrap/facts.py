@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from bootstrap.errors import Code, Problem
-from bootstrap.world import Birth, Facts, Machine, Record
+from bootstrap.world import Birth, Facts, Machine, Origin, Record
 
 # Flags of the kubelet that our own unit sets, or that stand for what our configuration says; all others are kept.
 OURS = frozenset(
@@ -69,6 +69,7 @@ def _machine(lines: Sequence[tuple[str, ...]], one: Mapping[str, str], record: R
         kubelet=one.get("kubelet.binary", ""),
         kubelet_state=one.get("kubelet.state", ""),
         kubelet_flags=record.kubelet_flags if record.files else kept_flags(words),
+        command=tuple(words) if one.get("kubelet.state") == "running" else (),
         runtime=f"unix://{runtimes[0]}" if runtimes else "",
         resolved="resolved" in one,
         ca_directories=tuple(line[1] for line in _of(lines, "ca", 2)),
@@ -155,6 +156,7 @@ def to_json(record: Record) -> bytes:
         "manifests": record.manifests,
         "kubeletFlags": list(record.kubelet_flags),
         "files": dict(record.files),
+        "origins": {path: [it.phase, it.part, it.secret] for path, it in record.origins.items()},
         "runs": dict(record.runs),
         "pods": dict(record.pods),
         "birth": birth and {"members": dict(birth.members), "state": birth.state, "answered": birth.answered},
@@ -173,6 +175,7 @@ def from_json(node: str, text: str) -> Record:
             epoch=tree["epoch"],
             constants=tree["constants"],
             files=tree["files"],
+            origins={path: Origin(*it) for path, it in tree["origins"].items()},
             runs=tree["runs"],
             pods=tree["pods"],
             manifests=tree["manifests"],

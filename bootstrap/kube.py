@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from bootstrap.differences import keys
 from bootstrap.documents import Object
 from bootstrap.errors import Problem
 from bootstrap.objects import OURS, key
@@ -18,6 +19,7 @@ from bootstrap.objects import OURS, key
 MANAGER = "bootstrap"  # the name our fields are owned under
 INVENTORY = ("kube-system", "bootstrap-objects")  # the ConfigMap that lists the keys of what is ours
 PATIENCE = 5.0  # seconds that a request is repeated while the API is busy or starting
+UNWANTED = "no longer wanted"  # the fingerprint of what is ours by the inventory only
 LINES = 4  # connections that ask at the same time
 
 
@@ -54,7 +56,7 @@ class Kube:
         with ThreadPoolExecutor(LINES) as pool:
             found = dict(zip(listed, pool.map(self._compare, listed.values()), strict=True))
         dropped = [name for name in self.inventory() if name not in listed]
-        return {name: print_ for name, print_ in found.items() if print_} | dict.fromkeys(dropped, "no longer wanted")
+        return {name: print_ for name, print_ in found.items() if print_} | dict.fromkeys(dropped, UNWANTED)
 
     def _compare(self, wanted: Object) -> str:
         path = self.path(wanted)
@@ -67,6 +69,17 @@ class Kube:
         if _content(dry.json()) == _content(live):
             return fingerprint(wanted)
         return sha256(_content(live)).hexdigest()
+
+    def differs(self, wanted: Object) -> tuple[str, ...]:
+        """The fields of a live object that putting this one would change, by a dry run; never their values."""
+        path = self.path(wanted)
+        live = self.get(path) if path else None
+        if path is None or live is None:
+            return ()
+        dry = self._patch(path, wanted, dry_run=True, force=True)
+        if dry.status_code >= 400:
+            return (f"refused by the API: {dry.status_code}",)
+        return keys(_declared(live), _declared(dry.json()))
 
     def put(self, wanted: Iterable[Object]) -> None:
         """Server-side apply, in this order; the inventory first, so that nothing of ours is ever forgotten."""
@@ -227,9 +240,12 @@ def fingerprint(wanted: Object) -> str:
 
 
 def _content(live: Mapping[str, Any]) -> bytes:
+    return json.dumps(_declared(live), sort_keys=True).encode()
+
+
+def _declared(live: Mapping[str, Any]) -> Object:
     """An object less what the API keeps about it."""
     metadata = {
         k: v for k, v in live["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")
     }
-    content = {k: v for k, v in live.items() if k != "status"} | {"metadata": metadata}
-    return json.dumps(content, sort_keys=True).encode()
+    return {k: v for k, v in live.items() if k != "status"} | {"metadata": metadata}

@@ -9,12 +9,14 @@ from functools import partial, reduce
 from itertools import takewhile
 
 from bootstrap.after import after
+from bootstrap.hold import hold
 from bootstrap.world import (
     Apply,
     Blocked,
     Drain,
     Facts,
     Member,
+    Origin,
     Record,
     Step,
     Turn,
@@ -26,9 +28,10 @@ from bootstrap.world import (
     born,
     founders,
     founding,
+    identity,
     keeps_quorum,
+    may_touch,
     node_key,
-    stamped,
     up,
 )
 
@@ -47,9 +50,9 @@ class Plan:
 def turn(world: World, node: str, wants: Wants) -> Turn | None:
     """What a node lacks, or None; a node that leaves should have nothing."""
     facts, stays = world.facts[node], node not in world.leaving
-    files, runs = stamped(wants.files(world, node) if stays else ())
+    files, runs = hold(wants.files(world, node), facts.record, wants.held) if stays else ((), {})
     paths = {file.path for file in files}
-    put = tuple((facts.seen.get(f.path), f) for f in files if facts.seen.get(f.path) != f.fingerprint)
+    put = tuple((facts.seen.get(f.path), f) for f in files if not f.keeps and facts.seen.get(f.path) != f.fingerprint)
     drop = tuple(sorted((facts.record.files.keys() & facts.seen.keys()) - paths))
     restart = restarts(facts, runs) if stays else ()  # who leaves: all that runs, and that may die by itself meanwhile
     votes = stays and node in world.voters
@@ -62,8 +65,9 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
     if stays:
         record = Record(
             uid=wants.uid,
-            constants=wants.constants,
+            constants={**wants.constants, **identity(world, node)},
             files={file.path: file.fingerprint for file in files},
+            origins={file.path: Origin(file.phase, file.part, file.secret) for file in files},
             runs=runs,
             pods=world.pods,
             manifests=facts.machine.manifests,
@@ -84,7 +88,7 @@ def restarts(facts: Facts, runs: Mapping[str, str]) -> tuple[str, ...]:
 def update(turns: Turns, world: World, wants: Wants, nodes: AbstractSet[str]) -> Turns:
     """The turns, computed again for these nodes only."""
     ours = nodes & world.facts.keys() & (world.wanted.keys() | world.leaving)
-    again = {node: turn(world, node, wants) for node in sorted(ours)}
+    again = {node: turn(world, node, wants) for node in sorted(ours) if may_touch(world, node)}
     return {n: t for n, t in turns.items() if n not in nodes} | {n: t for n, t in again.items() if t}
 
 
@@ -128,6 +132,8 @@ def start(world: World, turns: Turns) -> Wave | Blocked:
     missing = sorted(world.voters - world.leaving - world.facts.keys())
     if missing and not world.members and not any(facts.record.birth for facts in world.facts.values()):
         return Blocked(f"{', '.join(missing)} can't be reached: founding needs every control-plane node")
+    if founding(world) and (apart := sorted(n for n in founders(world) if not may_touch(world, n))):
+        return Blocked(f"{', '.join(apart)} must not be touched: founding needs every control-plane node")
     down = [node for node in pending(world, turns) if not up(world, node)]
     ready = [node for node in down if may_start(world, node)]
     if idle := tuple(turns[node] for node in ready if not world.facts[node].running):
@@ -140,13 +146,14 @@ def start(world: World, turns: Turns) -> Wave | Blocked:
 def seat(world: World, turns: Turns) -> Wave | Blocked:
     """etcd's list: the wiped go, a learner that has turned votes, then one stranger comes as a learner."""
     members = world.members or {}
-    here = sorted((world.voters - world.leaving) & world.facts.keys()) if members else []
+    ours = sorted((world.voters - world.leaving) & world.facts.keys()) if members else []
+    here = [node for node in ours if may_touch(world, node)]
     for node in here:
         if node in members and members[node].started and members[node].id != world.facts[node].etcd:
             if keeps_quorum(world, node, removed=True):
                 return (Member(node, None),)
             return Blocked(f"{node} is wiped: no quorum without it")
-    for node in sorted(n for n, m in members.items() if not m.votes):
+    for node in sorted(n for n, m in members.items() if not m.votes and may_touch(world, n)):
         if node in world.voters and node not in world.facts:
             return (Member(node, None),)  # it comes back as a stranger
         ready = up(world, node) and node not in turns
@@ -175,7 +182,7 @@ def work(world: World, turns: Turns) -> Wave | Blocked:
 
 def objects(world: World, turns: Turns, wants: Wants) -> Wave | Blocked:
     """The objects that differ, in one step, last; nothing for a control plane that is not as wanted yet, or leaves."""
-    if pending(world, turns) or not world.voters - world.leaving:
+    if pending(world, turns) or not world.voters - world.leaving or world.within is not None:
         return ()
     wanted, have = wants.objects(world), world.objects
     if have is None:

@@ -170,6 +170,17 @@ class Through(httpx2.BaseTransport):
         self._pool.close()
 
 
+def served(dial: Dial, address: str, port: int, tls: ssl.SSLContext) -> bytes:
+    """The certificate (DER) that is shown there; one of BROKEN when nobody speaks TLS."""
+    stream = Backend(dial).connect_tcp(address, port)
+    try:
+        secure = stream.start_tls(tls, timeout=5)
+        shown: bytes = secure.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return shown
+    finally:
+        stream.close()
+
+
 def context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
     """TLS to one of our own servers, with a client certificate; all PEM. The key touches no disk."""
     tls = ssl.create_default_context(cadata=authority.decode())

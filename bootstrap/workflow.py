@@ -14,14 +14,15 @@ from typing import Any
 from bootstrap import checks, credentials, objects, spec, state
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
-from bootstrap.kube import Unanswered, fingerprint
+from bootstrap.kube import UNWANTED, Unanswered, fingerprint
 from bootstrap.lock import Lock
 from bootstrap.phases import PHASES, Setting
 from bootstrap.plan import Plan, allowed, departure, plan
 from bootstrap.run import Failure, Outcome, run
+from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
-from bootstrap.world import Facts, File, Listed, Wants, Wave, World, born
+from bootstrap.world import Facts, File, Listed, Wants, Wave, World, born, identity
 
 EPOCH = "epoch"  # in the state directory
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
@@ -30,9 +31,13 @@ WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 class Session:
     """One cluster.yaml, its state and its hosts, for the time of one command; the real Site of a run."""
 
-    def __init__(self, file: Path, report: Report = lambda _: None, *, wait: float = WAIT) -> None:
+    def __init__(
+        self, file: Path, report: Report = lambda _: None, *, wait: float = WAIT, scope: Scope = EVERYTHING
+    ) -> None:
         """Reads the file; nothing is connected or written yet."""
         self.cluster: Cluster = spec.load(file)
+        self.scope = scope
+        scope.check(self.cluster)
         self.directory = state.directory(file, self.cluster.name)
         store = ChainMap({}, state.Store(self.directory))
         self.hosts = Hosts(self.cluster, store, self.directory / "known_hosts", report)
@@ -96,8 +101,6 @@ class Session:
         self._refuse_strangers(facts)
         self._refuse_newer(facts)
         credentials.issue(self.cluster, self.store, datetime.now(UTC))
-        if not leaving:
-            self._refuse_constants(facts)
         world = World(
             wanted=self.hosts.addresses,
             voters=frozenset(node.name for node in self.cluster.voters),
@@ -105,11 +108,19 @@ class Session:
             members=members,
             leaving=leaving,
             pods=pod_networks(self.cluster, facts),
+            within=self.scope.nodes,
         )
+        if not leaving:
+            self._refuse_constants(world)
+            self.scope.refuse(world)
         if members and (kube := self.hosts.kube()):
             try:
                 nodes = kube.nodes()
-                return replace(world, nodes=nodes, objects=kube.seen(tuple(self.objects(frozenset(nodes)).values())))
+                seen = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
+                if self.scope.holds_objects:
+                    # An inventory does not say which phase wanted an object: nothing is dropped while one is held.
+                    seen = {key: print_ for key, print_ in seen.items() if print_ != UNWANTED}
+                return replace(world, nodes=nodes, objects=seen)
             except Unanswered:
                 return world  # it runs, and can't be asked: the plan ends there
         return world
@@ -139,9 +150,18 @@ class Session:
                 code=Code.LOCKED,
             )
 
-    def _refuse_constants(self, facts: Mapping[str, Facts]) -> None:
-        founded = {n: f for n, f in facts.items() if not f.record.birth or f.record.birth.answered}
+    def _refuse_constants(self, world: World) -> None:
+        founded = {n: f for n, f in world.facts.items() if not f.record.birth or f.record.birth.answered}
         for name, told in sorted(founded.items()):
+            for field, value in identity(world, name).items():
+                if (was := told.record.constants.get(field, value)) != value:
+                    raise Problem(
+                        f"{name}: its {field} can't change on a living cluster: it is {was}, not {value}",
+                        why="its record keeps it; etcd and the certificates of others know the node by it",
+                        next=f"write {was} again; or, with the old entry: bootstrap remove {name}; with the new one: "
+                        "bootstrap join",
+                        code=Code.WRONG_FILE,
+                    )
             for field, value in self.constants.items():
                 if (was := told.record.constants.get(field, value)) != value:
                     raise Problem(
@@ -173,17 +193,20 @@ class Session:
             },
             uid=credentials.uid(self.store),
             constants=self.constants,
+            held=self.scope.held,
         )
 
     def files(self, world: World, name: str) -> tuple[File, ...]:
         """Every file a node should have, with the place of its generation still open; rendered once."""
         node, facts = self.cluster.node(name), world.facts[name]
         birth = born(world, name) if node.control_plane else None
-        of_the_node = replace(facts.machine, clock=0, free=0, ports=frozenset(), kubelet_state="")
+        of_the_node = replace(facts.machine, clock=0, free=0, ports=frozenset(), kubelet_state="", command=())
         same = (name, birth and (birth.members, birth.state), tuple(world.pods.items()), of_the_node)
         if same not in self._files:
             setting = Setting(self.cluster, self.store, world)
-            self._files[same] = tuple(file for phase in PHASES for file in phase.files(setting, node))
+            self._files[same] = tuple(
+                replace(file, phase=phase.name) for phase in PHASES for file in phase.files(setting, node)
+            )
         return self._files[same]
 
     def objects(self, nodes: frozenset[str]) -> dict[str, dict[str, Any]]:
@@ -194,7 +217,8 @@ class Session:
 
     def _rendered(self, nodes: frozenset[str]) -> dict[str, dict[str, Any]]:
         setting = Setting(self.cluster, self.store, World({}, frozenset(), {}, None, nodes=dict.fromkeys(nodes, False)))
-        every = objects.ordered(each for phase in PHASES for each in phase.objects(setting))
+        free = (phase for phase in PHASES if phase.name not in self.scope.held)
+        every = objects.ordered(each for phase in free for each in phase.objects(setting))
         return {objects.key(each): each for each in every}
 
     def plan(self, world: World) -> Plan:

@@ -18,11 +18,22 @@ class File:
     mode: int = 0o600
     part: str = ""
     secret: bool = True  # never read back nor shown
+    phase: str = ""  # that wants it
+    keeps: str = ""  # the fingerprint it has, where its phase is held: it is left as it is
 
     @property
     def fingerprint(self) -> str:
         """Content and mode in one word, as the node's own script computes it; the owner is always root."""
-        return f"{sha256(self.content).hexdigest()}:{self.mode:o}"
+        return self.keeps or f"{sha256(self.content).hexdigest()}:{self.mode:o}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a file of ours comes from, as its node's record keeps it."""
+
+    phase: str
+    part: str
+    secret: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Record:
     epoch: int = 0  # of the lock under which it was written; 0 in a plan, which anybody may carry out
     constants: Mapping[str, str] = field(default_factory=dict)  # what can't change on a living cluster
     files: Mapping[str, str] = field(default_factory=dict)  # path -> fingerprint
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # path -> who wanted it
     runs: Mapping[str, str] = field(default_factory=dict)  # part -> generation
     pods: Mapping[str, str] = field(default_factory=dict)  # node -> pod CIDR, of every node
     manifests: str = ""  # the manifest directory, as its kubelet had it when we came
@@ -63,6 +75,7 @@ class Machine:
     kubelet: str = "/usr/bin/kubelet"
     kubelet_state: str = ""  # "running", else its unit's LoadState: "loaded", "not-found", …
     kubelet_flags: tuple[str, ...] = ()  # of its unit, those that we do not set
+    command: tuple[str, ...] = ()  # of the kubelet that runs, word by word
     runtime: str = "unix:///var/run/containerd/containerd.sock"
     resolved: bool = False  # systemd-resolved serves its /etc/resolv.conf
     ca_directories: tuple[str, ...] = ()  # those of kubeadm's list that it has
@@ -111,6 +124,7 @@ class World:
     leaving: frozenset[str] = frozenset()  # named by `remove`; everyone: `reset`
     parallel: int = 16  # serving workers that change together, at most
     pods: Mapping[str, str] = field(default_factory=dict)  # node -> pod CIDR: as recorded, or allotted now
+    within: frozenset[str] | None = None  # nodes that may be touched, and no object is; None: everything may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +186,7 @@ class Wants:
     objects: Callable[[World], Mapping[str, str]]  # key -> fingerprint
     uid: str = ""
     constants: Mapping[str, str] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()  # phases that want exactly what the record has
 
 
 def stamped(files: Iterable[File]) -> tuple[tuple[File, ...], dict[str, str]]:
@@ -198,6 +213,18 @@ def stamped(files: Iterable[File]) -> tuple[tuple[File, ...], dict[str, str]]:
 def node_key(node: str) -> str:
     """The key of a Node object."""
     return f"|Node||{node}"
+
+
+def may_touch(world: World, node: str) -> bool:
+    """Whether the command is about this node at all."""
+    return world.within is None or node in world.within
+
+
+def identity(world: World, node: str) -> dict[str, str]:
+    """What can't change while a node is of the cluster; etcd and certificates know it by this."""
+    if node in world.voters:
+        return {"node": node, "role": "control-plane", "address": world.wanted[node]}
+    return {"node": node, "role": "worker"}
 
 
 def about(step: Step) -> frozenset[str]:

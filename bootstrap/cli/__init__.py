@@ -15,6 +15,7 @@ COMMANDS = {
     "join": ("join", "Add the nodes that cluster.yaml names and the cluster lacks."),
     "plan": ("plan", "Show what apply would change, and change nothing."),
     "apply": ("apply", "Make the cluster what cluster.yaml says."),
+    "verify": ("verify", "Find out whether nodes are as they were left; write nothing."),
     "status": ("status", "Show nodes, components and etcd as they are now."),
     "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
     "render": ("render", "Write every node's files to a directory; needs no node."),

@@ -9,16 +9,42 @@ import click
 from bootstrap.cli import options
 
 
-@click.command(epilog="\b\nExamples:\n  bootstrap apply\n  bootstrap apply --yes")
+@click.command(
+    epilog="\b\nExamples:\n  bootstrap apply\n  bootstrap apply --yes\n  bootstrap apply --nodes cp1\n"
+    "  bootstrap apply change.plan    # of: bootstrap plan --out change.plan"
+)
+@click.argument("plan", type=click.Path(path_type=Path), required=False, metavar="[PLAN]")
 @options.file
 @options.timeout
 @options.wait
 @options.yes
-def command(path: Path, timeout: float, wait: float, *, yes: bool) -> int:
+@options.nodes
+@options.skip_phases
+@click.option("--dry-run", is_flag=True, help="Everything but writing; exit code 2 where there is something to do.")
+def command(
+    plan: Path | None,
+    path: Path,
+    timeout: float,
+    wait: float,
+    *,
+    nodes: tuple[str, ...],
+    skip_phases: tuple[str, ...],
+    yes: bool,
+    dry_run: bool,
+) -> int:
     """Make the cluster what cluster.yaml says.
 
-    Shows the plan and asks. A node whose parts do not get healthy gets its former files back.
+    Shows the plan and asks. A node whose parts do not get healthy gets its former files back. PLAN is a file of
+    `bootstrap plan --out`: what is in it is done, or what is left of it after a run that was cut short; if anything
+    moved since, nothing is, and the exit code is 2.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap import saved
+    from bootstrap.cli.changing import Change, change, scope
 
-    return change(Change("apply", path, timeout, wait, ask=not yes))
+    about = scope(nodes, skip_phases)
+    if plan:
+        if nodes or skip_phases:
+            raise click.UsageError("A plan that was kept says itself which nodes and phases it is about.")
+        kept = saved.read(plan)
+        about = scope(tuple(kept["nodes"] or ()), tuple(kept["skipPhases"]))
+    return change(Change("apply", path, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run))

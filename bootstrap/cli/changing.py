@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from bootstrap import planned, saved
 from bootstrap.cli import output, show
 from bootstrap.errors import Code, Problem
 from bootstrap.plan import Plan
 from bootstrap.run import MOVED, Outcome
+from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.workflow import Session
-from bootstrap.world import World
+from bootstrap.world import World, may_touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,15 @@ class Change:
     wait: float  # seconds, for a lock that somebody else holds
     ask: bool = False
     leaving: tuple[str, ...] | None = ()  # nodes that leave; None: all of them
+    scope: Scope = EVERYTHING
+    kept: Path | None = None  # a plan that was kept: this and nothing else
+    dry: bool = False  # everything but writing
 
 
 def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
-    with Session(asked.path, progress.report, wait=asked.timeout) as session:
+    with Session(asked.path, progress.report, wait=asked.timeout, scope=asked.scope) as session:
         began, status = time.monotonic(), None
         while status is None:
             with progress.shown():
@@ -39,6 +44,11 @@ def change(asked: Change) -> int:
             final = time.monotonic() - began > asked.timeout
             status = _changed(asked, session, world, progress, final=final)
         return status
+
+
+def scope(nodes: tuple[str, ...], held: tuple[str, ...]) -> Scope:
+    """What --nodes and --skip-phases say."""
+    return Scope(frozenset(nodes) or None, frozenset(held))
 
 
 def _leaving(asked: Change, session: Session) -> frozenset[str]:
@@ -63,35 +73,53 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     """
     warn_unreachable(session, world)
     plan = session.plan(world)
-    if plan.waves or plan.blocked:
-        try:
-            session.refuse(asked.command, world, plan)
-        except Problem as problem:
-            if problem.code is Code.CHANGES:
-                show.plan(plan, world)
-            raise
+    _refuse(asked, session, world, plan)
     if not plan.waves:
-        if plan.blocked:
-            raise Problem(plan.blocked, next="bootstrap status")
-        if session.issued:
-            if session.take(asked.command, wait=asked.wait):
-                return None
-            session.keep()
-        if not session.hosts.unreachable:
-            output.note("nothing to do: everything is as cluster.yaml says")
-        return _left(session, world)
+        return _idle(asked, session, world, plan)
+    if asked.ask or asked.dry:
+        show.plan(planned.look(session, plan, world))
+    if asked.dry:
+        output.note("nothing was changed: --dry-run")
+        return Code.CHANGES
     if asked.ask:
-        show.plan(plan, world)
         confirm("go on?")
     with progress.shown():
         if session.take(asked.command, wait=asked.wait):
             world = session.world(leaving=world.leaving)  # the run compares it with what was approved
         session.keep()
         outcome = session.run(world, plan)
+    final = final or asked.kept is not None
     moved = outcome.stopped == MOVED and not asked.ask
     if not outcome.failed and not final and (moved or (plan.blocked and not outcome.stopped)):
         return None
     return _ended(session, world, plan, outcome)
+
+
+def _refuse(asked: Change, session: Session, world: World, plan: Plan) -> None:
+    """Problem when the command may not, or a plan was kept and this is not what is left of it."""
+    if plan.waves or plan.blocked:
+        try:
+            session.refuse(asked.command, world, plan)
+        except Problem as problem:
+            if problem.code is Code.CHANGES:
+                show.plan(planned.look(session, plan, world))
+            raise
+    if asked.kept:
+        made = saved.tree(plan, world, session.wants.uid, session.scope.held)
+        saved.refuse(saved.read(asked.kept), made, world, asked.kept)
+
+
+def _idle(asked: Change, session: Session, world: World, plan: Plan) -> int | None:
+    """How a run ends that has nothing to do; None: look again."""
+    if plan.blocked:
+        raise Problem(plan.blocked, next="bootstrap status")
+    if session.issued and not asked.dry:
+        if session.take(asked.command, wait=asked.wait):
+            return None
+        session.keep()
+    if not session.hosts.unreachable:
+        output.note("nothing to do: everything is as cluster.yaml says")
+    return _left(session, world)
 
 
 def confirm(question: str) -> None:
@@ -106,7 +134,7 @@ def confirm(question: str) -> None:
 
 def _left(session: Session, world: World) -> int:
     """How a run ends that did all it could: some nodes could not be reached, or the file no longer names them."""
-    missing = sorted(session.hosts.unreachable.keys() - world.leaving)
+    missing = sorted(n for n in session.hosts.unreachable.keys() - world.leaving if may_touch(world, n))
     if missing:
         raise Problem(
             f"{', '.join(missing)} can't be reached; the rest is as cluster.yaml says",
@@ -136,6 +164,8 @@ def _ended(session: Session, world: World, plan: Plan, outcome: Outcome) -> int:
             next=again,
             code=Code.SOME_FAILED if some and not outcome.stopped else Code.FAILED,
         )
+    if outcome.stopped == MOVED and not any(outcome.done):
+        raise Problem(f"{MOVED}; nothing was changed", next="bootstrap plan", code=Code.CHANGES)
     if outcome.stopped:
         raise Problem(outcome.stopped, next=again, code=Code.FAILED)
     if plan.blocked:

@@ -16,17 +16,18 @@ from bootstrap.cli import options
 @options.file
 @options.timeout
 @options.wait
-def command(path: Path, timeout: float, wait: float) -> int:
+@options.skip_phases
+def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...]) -> int:
     """Found a cluster, or bring up what is down of it.
 
     Certificates and kubeconfigs are made in the state directory beside cluster.yaml, the nodes get their files over
     SSH, and their kubelets bring the control plane up. Running it again changes nothing; where cluster.yaml asks for
     a change of something that runs, it stops with exit code 2 and names `bootstrap apply`.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.changing import Change, change, scope
     from bootstrap.cli.output import note
 
-    status = change(Change("init", path, timeout, wait))
+    status = change(Change("init", path, timeout, wait, scope=scope((), skip_phases)))
     named = "" if str(path) == "cluster.yaml" else f" -f {shlex.quote(str(path))}"
     note(f"next: bootstrap kubeconfig{named} > ~/.kube/config")
     return status

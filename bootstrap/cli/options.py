@@ -34,6 +34,18 @@ wait = click.option(
     metavar="SECONDS",
     help="How long to wait for another bootstrap that is at work on the cluster.",
 )
+nodes = click.option(
+    "--nodes",
+    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    metavar="NAME,…",
+    help="Touch these nodes only, and no object of the API.",
+)
+skip_phases = click.option(
+    "--skip-phases",
+    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    metavar="NAME,…",
+    help="Leave what these phases made exactly as it is.",
+)
 output = click.option(
     "-o",
     "--output",

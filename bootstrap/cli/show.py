@@ -1,99 +1,104 @@
-"""How a plan reads."""
+"""How a plan reads for people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from bootstrap.plan import Plan, disturbs
-from bootstrap.world import Apply, Drain, Member, Step, Turn, World
+Tree = Mapping[str, Any]
+
+SEATS = {"none": "no member", "learner": "a learner", "voter": "a voter"}
 
 
-def tree(plan: Plan, world: World) -> dict[str, Any]:
-    """A plan as plain values: paths, fingerprints, restarts and waves, never content."""
-    return {
-        "apiVersion": "bootstrap/v1",
-        "kind": "Plan",
-        "waves": [[step_tree(step, world) for step in wave] for wave in plan.waves],
-        "blocked": plan.blocked,
-    }
-
-
-def step_tree(step: Step, world: World) -> dict[str, Any]:
-    """One step."""
-    match step:
-        case Turn():
-            return {
-                "step": "turn",
-                "node": step.node,
-                "put": [
-                    {"path": file.path, "replaces": was, "fingerprint": file.fingerprint, "part": file.part}
-                    for was, file in step.put
-                ],
-                "drop": list(step.drop),
-                "restart": list(step.restart),
-                "stops": sorted(set(step.restart) & world.facts[step.node].running.keys()),
-                "disturbs": disturbs(step, world),
-                "freshEtcd": step.fresh,
-            }
-        case Member(node, votes):
-            return {"step": "member", "node": node, "becomes": {None: "none", False: "learner", True: "voter"}[votes]}
-        case Drain(node):
-            return {"step": "drain", "node": node}
-        case Apply(put, drop):
-            return {
-                "step": "apply",
-                "put": [{"key": key, "replaces": was, "fingerprint": new} for was, key, new in put],
-                "drop": list(drop),
-            }
-    raise TypeError(step)
-
-
-def plan(plan: Plan, world: World) -> None:
-    """For people: wave by wave, every path, what stops, and the counts."""
-    created = changed = removed = 0
-    for number, wave in enumerate(plan.waves, 1):
+def plan(told: Tree) -> None:
+    """Wave by wave: every file with what differs in it, what stops and for how long, objects, and the counts."""
+    for number, wave in enumerate(told["waves"], 1):
         click.echo(f"wave {number}" + (" (together)" if len(wave) > 1 else ""))
         for step in wave:
-            match step:
-                case Turn():
-                    new = sum(was is None for was, _ in step.put)
-                    created, changed, removed = created + new, changed + len(step.put) - new, removed + len(step.drop)
-                    _turn(step, world)
-                case Member(node, votes):
-                    click.echo(
-                        f"  etcd: {node} becomes " + {None: "no member", False: "a learner", True: "a voter"}[votes]
-                    )
-                case Drain(node):
-                    click.echo(f"  {node}: cordoned and drained")
-                case Apply(put, drop):
-                    click.echo(f"  objects: {len(put)} to put, {len(drop)} to drop")
-                    for was, key, _ in put:
-                        click.echo(f"    {'+' if was is None else '~'} {named(key)}")
-                    for key in drop:
-                        click.echo(f"    - {named(key)}")
-    click.echo(f"{created} files created, {changed} changed, {removed} removed")
-    if plan.blocked:
-        click.echo(f"then blocked: {plan.blocked}")
+            match step["step"]:
+                case "turn":
+                    _turn(step)
+                case "member":
+                    click.echo(f"  etcd: {step['node']} becomes {SEATS[step['becomes']]}")
+                case "drain":
+                    click.echo(f"  {step['node']}: cordoned and drained")
+                case "apply":
+                    _objects(step)
+    click.echo(counted(told["counts"]))
+    if told["nodes"] is not None:
+        click.echo(f"nothing else is touched than {', '.join(told['nodes'])}")
+    if told["skipPhases"]:
+        click.echo(f"left as it is: {', '.join(told['skipPhases'])}")
+    if told["blocked"]:
+        click.echo(f"then blocked: {told['blocked']}")
 
 
-def _turn(step: Turn, world: World) -> None:
-    running = world.facts[step.node].running
-    click.echo(f"  {step.node}" + (": everything of ours goes" if step.leaves else ""))
-    for was, file in step.put:
-        click.echo(f"    {'+' if was is None else '~'} {file.path}")
-    for path in step.drop:
+def counted(counts: Mapping[str, int]) -> str:
+    """The counts in a line."""
+    return (
+        f"{counts['nodes']} nodes; {counts['created']} files created, {counts['changed']} changed, "
+        f"{counts['removed']} removed; {counts['restarts']} parts start or stop; "
+        f"{counts['objectsPut']} objects put, {counts['objectsDropped']} dropped"
+    )
+
+
+def _turn(step: Tree) -> None:
+    click.echo(f"  {step['node']}" + (": everything of ours goes" if step["leaves"] else ""))
+    for put in step["put"]:
+        click.echo(f"    {'~' if put['replaces'] else '+'} {put['path']}{_note(put)}")
+        for each in put["differs"]:
+            click.echo(f"        {difference(each)}")
+    for path in step["drop"]:
         click.echo(f"    - {path}")
-    if step.fresh:
+    if step["freshEtcd"]:
         click.echo("    etcd's data goes aside")
-    for title, parts in (
-        ("starts", [part for part in step.restart if part not in running]),
-        ("restarts", [part for part in step.restart if part in running and part in step.record.runs]),
-        ("stops", [part for part in step.restart if part in running and part not in step.record.runs]),
-    ):
-        if parts:
-            click.echo(f"    {title}: {', '.join(parts)}")
+    for title in ("starts", "restarts", "stops"):
+        if step["parts"][title]:
+            click.echo(f"    {title}: {', '.join(step['parts'][title])}")
+    if step["disturbs"] and not step["leaves"]:
+        click.echo(f"    away: {_away(step['away'])}")
+    if step["final"]:
+        click.secho(f"    can't be swapped back: {step['final']}")
+
+
+def _note(put: Tree) -> str:
+    if not put["replaces"]:
+        return ""
+    if put["theirs"]:
+        return " (not ours: kept, and put back by reset)"
+    if put["secret"] and put["replaces"].split(":")[0] != put["fingerprint"].split(":")[0]:
+        return " (secret: content differs)"
+    return "" if put["differs"] else " (by the generation of its part, or in form only)"
+
+
+def difference(each: Tree) -> str:
+    """One thing that differs."""
+    was, now = each["was"], each["now"]
+    if was is None:
+        return f"+ {each['what']}" + (f": {now}" if now else "")
+    if now is None:
+        return f"- {each['what']}" + (f": {was}" if was else "")
+    return f"~ {each['what']}: {was} -> {now}"
+
+
+def _away(away: Mapping[str, int]) -> str:
+    told = [f"{name} about {seconds} s" for name, seconds in _named(away) if seconds]
+    return ", ".join(told) or "nothing that the cluster needs"
+
+
+def _named(away: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [("the API", away["api"]), ("controllers and schedulers", away["controllers"])]
+
+
+def _objects(step: Tree) -> None:
+    click.echo(f"  objects: {len(step['put'])} to put, {len(step['drop'])} to drop")
+    for put in step["put"]:
+        fields = f": {', '.join(put['differs'])}" if put["differs"] else ""
+        click.echo(f"    {'+' if not put['replaces'] else '~'} {named(put['key'])}{fields}")
+    for key in step["drop"]:
+        click.echo(f"    - {named(key)}")
 
 
 def named(key: str) -> str:

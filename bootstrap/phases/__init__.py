@@ -12,7 +12,7 @@ from bootstrap.phases import (
     objects,
     static_pods,
 )
-from bootstrap.phases.phase import Phase, Setting
+from bootstrap.phases.phase import Phase, Setting, no_objects
 
 PHASES = (
     Phase("certificates", "what proves who is who, on every node that needs it", certificates.files),
@@ -24,5 +24,6 @@ PHASES = (
     Phase("objects", "roles, labels, kubeadm's ConfigMaps", objects=objects.objects),
     Phase("add-ons", "CoreDNS, kube-proxy, the manifests of your own", objects=addons.objects),
 )
+OPTIONAL = frozenset({"static-pods", "objects", "add-ons"})  # a node comes up without
 
-__all__ = ["PHASES", "Phase", "Setting"]
+__all__ = ["OPTIONAL", "PHASES", "Phase", "Setting", "no_objects"]
