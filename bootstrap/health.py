@@ -16,6 +16,7 @@ from bootstrap.world import Facts
 
 PAUSE = 0.1  # seconds between two rounds of probes
 ANSWER = 1.5  # seconds a probe waits: a server that accepts, and does not speak yet, must not hold up the others
+LOOK = 6.0  # seconds between two looks at why a part does not come up: longer than it takes where all is well
 SOAK = 2.0  # seconds that a part which ran before has to stay healthy
 
 Say = Callable[[str], None]
@@ -48,10 +49,14 @@ def wait(
     seconds: float,
     soak: bool,
     stopped: Callable[[], bool],
+    hopeless: Callable[[Sequence[str]], bool],
     say: Say,
 ) -> dict[str, str]:
-    """{} once every probe passes and every wanted generation runs; at the deadline: part -> what it lacks."""
-    deadline = time.monotonic() + seconds
+    """{} once every probe passes and every wanted generation runs; at the deadline: part -> what it lacks.
+
+    Now and then it is asked whether the parts that lack something are `hopeless`: then nobody waits longer for them.
+    """
+    deadline, look = time.monotonic() + seconds, time.monotonic() + LOOK
     missing = {probe.part: "no answer" for probe in probes}
     waiting, told = list(probes), set[str]()
     while True:
@@ -73,6 +78,10 @@ def wait(
             time.sleep(SOAK)
         if time.monotonic() > deadline or stopped():
             return {part: why for part, why in missing.items() if why}
+        if time.monotonic() > look and any(missing.values()):
+            if hopeless([part for part, why in missing.items() if why]):
+                return {part: why for part, why in missing.items() if why}
+            look = time.monotonic() + LOOK
         time.sleep(PAUSE)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from bootstrap import credentials, flags, health, tunnel
+from bootstrap import credentials, flags, health, trace, tunnel
 from bootstrap.components import Probe, components
 from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
@@ -44,14 +44,15 @@ class Hosts:
         self.alarms: Mapping[str, str] = {}  # member id -> what etcd complains of
         self.unreachable: dict[str, Problem] = {}
         self.stopping = threading.Event()  # set when whoever waits should give up
+        self.asked_to_stop = False  # once what is under way is done
         self.pool = ThreadPoolExecutor(16)
         self._hosts = {node.name: Host(node.name, login(cluster, node, known_hosts)) for node in cluster.nodes}
         self._kube: tuple[str, Kube] | None = None  # and the node it goes through
 
-    def close(self) -> None:
-        """Whoever waits gives up, and every connection ends."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Whoever waits gives up, and every connection ends; `at_once`: under whoever is still busy with a node."""
         self.stopping.set()
-        self.pool.shutdown(cancel_futures=True)
+        self.pool.shutdown(wait=not at_once, cancel_futures=True)
         for host in self._hosts.values():
             host.close()
 
@@ -102,8 +103,9 @@ class Hosts:
         self.alarms = {}
         for name in self.running("etcd"):
             try:
-                etcd = self.etcd(name)
-                members, alarms = etcd.members(self.addresses), etcd.alarms()
+                with trace.span("asks etcd for its members", name):
+                    etcd = self.etcd(name)
+                    members, alarms = etcd.members(self.addresses), etcd.alarms()
             except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
                 continue
             self.alarms = alarms

@@ -14,7 +14,8 @@ from pathlib import Path
 import fabric
 import paramiko
 
-from bootstrap import archive, facts, paths, render
+from bootstrap import archive, diagnosis, facts, paths, render, trace
+from bootstrap.diagnosis import Diagnosis
 from bootstrap.errors import Code, Problem
 from bootstrap.talk import Talk
 from bootstrap.world import Facts, File, Turn
@@ -84,7 +85,8 @@ class Host:
     def observe(self, etcd: str, manifests: str = "") -> Facts:
         """All that is known of the node; `manifests` is cluster.yaml's staticPodPath ("": the kubelet's own)."""
         script = render.text("scripts/observe.sh")
-        reply = self._exec(["sh", "-s", "--", etcd, manifests], script.encode(), timeout=60)
+        with trace.span("asks for its facts", self.name, kind="ssh"):
+            reply = self._exec(["sh", "-s", "--", etcd, manifests], script.encode(), timeout=60)
         if reply.status:
             raise self._refused(reply)
         self._forwards()
@@ -124,30 +126,39 @@ class Host:
             f"exec 9>&-; exec sh {archive.STAGE}/turn.sh begin go {epoch}"
         )
         packed = archive.pack(turn, was, etcd, leave, graces, epoch=epoch)
-        return self._ended(self._exec(["sh", "-c", script, "turn", *archive.directories(turn)], packed, timeout=330))
+        words = ["sh", "-c", script, "turn", *archive.directories(turn)]
+        with trace.span("takes the turn: pushes, swaps, starts the kubelet", self.name, kind="ssh"):
+            return self._ended(self._exec(words, packed, timeout=330))
 
     def settle(self, epoch: int) -> None:
         """The probes have passed: the record says so."""
-        self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "settle", str(epoch)], timeout=60))
+        with trace.span("settles", self.name, kind="ssh"):
+            self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "settle", str(epoch)], timeout=60))
 
     def back(self, epoch: int) -> str:
         """Swap back to the former generation, if a turn has begun and did not settle; what there is to say."""
-        return self._ended(self._exec(["sh", f"{archive.STAGE}/turn.sh", "begin", "back", str(epoch)], timeout=330))
+        words = ["sh", f"{archive.STAGE}/turn.sh", "begin", "back", str(epoch)]
+        with trace.span("swaps back", self.name, kind="ssh"):
+            return self._ended(self._exec(words, timeout=330))
 
     def hold(self, holder: str) -> Talk:
         """The lock of this node, asked for; it is held for as long as the talk goes on, and lines come."""
-        return Talk(self.name, self._begin(["sh", "-c", render.text("scripts/lock.sh"), "lock", "hold", holder]))
+        with trace.span("asks for the lock", self.name, kind="ssh"):
+            return Talk(self.name, self._begin(["sh", "-c", render.text("scripts/lock.sh"), "lock", "hold", holder]))
 
     def holder(self, *, end: bool = False) -> str:
         """Who holds the lock of this node ("": nobody); they lose it where `end` says so."""
         script = render.text("scripts/lock.sh")
-        reply = self._exec(["sh", "-c", script, "lock", "end" if end else "show"], timeout=30)
+        with trace.span("asks who holds the lock", self.name, kind="ssh"):
+            reply = self._exec(["sh", "-c", script, "lock", "end" if end else "show"], timeout=30)
         return reply.out.partition("\t")[2].strip()
 
-    def diagnose(self, parts: Sequence[str]) -> str:
-        """The last words of these parts and of the kubelet, for people."""
+    def diagnose(self, parts: Sequence[str], *, lines: int = 20, manifests: str = "") -> Diagnosis:
+        """What it can tell of these parts and of the kubelet; of the files in `manifests` too, where that is named."""
         script = render.text("scripts/diagnose.sh")
-        return self._exec(["sh", "-s", "--", *parts], script.encode(), timeout=30).out
+        with trace.span("tells what is wrong", self.name, kind="ssh"):
+            reply = self._exec(["sh", "-s", "--", str(lines), manifests, *parts], script.encode(), timeout=60)
+        return diagnosis.parse(self.name, reply.out)
 
     def dial(self, address: str, port: int) -> paramiko.Channel:
         """A stream to what the node itself reaches at this address: its own loopback, mostly."""
@@ -196,7 +207,8 @@ class Host:
     def _open(self) -> fabric.Connection:
         with self._opening:
             if self._connection is None or not self._connection.is_connected:
-                self._connection = connect(self.name, self._login)
+                with trace.span("connects", self.name, kind="ssh"):
+                    self._connection = connect(self.name, self._login)
             return self._connection
 
     def _begin(self, words: Sequence[str]) -> paramiko.Channel:

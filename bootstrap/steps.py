@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import httpx2
 
-from bootstrap import documents, health, kubelet
+from bootstrap import documents, explain, health, kubelet, redact, trace
 from bootstrap.components import Probe, components
 from bootstrap.documents import Object
 from bootstrap.drain import drain
@@ -70,6 +70,10 @@ class Steps:
         self.hosts.report(Event(node, text))
 
     def _turn(self, turn: Turn) -> Failure | None:
+        with trace.span("turn", turn.node):
+            return self._turned(turn)
+
+    def _turned(self, turn: Turn) -> Failure | None:
         name, host, cluster = turn.node, self.hosts[turn.node], self.hosts.cluster
         node, was = cluster.node(name), self.hosts.known[name]
         self._say(name, summary(turn, was))
@@ -106,12 +110,10 @@ class Steps:
                 seconds=self.wait,
                 soak=soak,
                 stopped=self._stopped,
+                hopeless=lambda parts: self._hopeless(node.name, parts),
                 say=lambda text: self._say(node.name, text),
             )
-            if not missing:
-                return None
-            told = [f"{part}: {why}" for part, why in sorted(missing.items())]
-            return Failure("\n".join([*told, host.diagnose(sorted(missing))]), content=True)
+            return self._unhealthy(node.name, missing) if missing else None
         except Problem as problem:  # the line broke: this node leaves the run, the others go on
             ours(problem)
             return Failure(said(problem), content=False)
@@ -119,6 +121,19 @@ class Steps:
     def _stopped(self) -> bool:
         self.lock.holds()
         return self.hosts.stopping.is_set()
+
+    def _hopeless(self, node: str, parts: Sequence[str]) -> bool:
+        try:
+            return explain.hopeless(self.hosts[node].diagnose(parts), parts)
+        except Problem:  # too slow to tell: that is no reason to give up
+            return False
+
+    def _unhealthy(self, node: str, missing: Mapping[str, str]) -> Failure:
+        """With why, as far as it can be told; what nobody can tell is by what the turn brought."""
+        told, now = self.hosts[node].diagnose(sorted(missing)), time.time()
+        found = (*explain.causes(told, sorted(missing)), *explain.clock_cause(told, now))
+        words = redact.redact(explain.text(told, missing, found), redact.secrets(self.hosts.store))
+        return Failure(words, content=not any(cause.own for cause in found))
 
     def _settle(self, node: str) -> Failure | None:
         try:
@@ -189,11 +204,13 @@ class Steps:
         kube = self._kube()
         put = [key for _, key, _ in step.put]
         marked = frozenset(key.rpartition("|")[2] for key in put if key.startswith("|Node|"))
-        registered(kube, marked, self.hosts.stopping.is_set)
+        with trace.span("waits until the nodes are registered"):
+            registered(kube, marked, self.hosts.stopping.is_set)
         wanted = self.objects(marked)
         ours = set(kube.inventory()) | {key for key in put if not key.startswith("|Node|")}
         kube.note(ours)
-        kube.put(wanted[key] for key in put)
+        with trace.span("puts objects"):
+            kube.put(wanted[key] for key in put)
         kube.drop(step.drop)
         if step.drop:
             kube.note(ours - set(step.drop))

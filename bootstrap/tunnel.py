@@ -13,6 +13,8 @@ import httpcore2
 import httpx2
 import paramiko
 
+from bootstrap import trace
+
 T = TypeVar("T")
 BROKEN = (  # every way a line can break
     OSError,
@@ -149,16 +151,18 @@ class Through(httpx2.BaseTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
+        asked = f"{request.method} :{request.url.port}{request.url.path}"  # no query, and nothing of either body
         try:
-            response = self._pool.handle_request(
-                httpcore2.Request(
-                    request.method,
-                    url,
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
+            with trace.span(asked, kind="http"):
+                response = self._pool.handle_request(
+                    httpcore2.Request(
+                        request.method,
+                        url,
+                        headers=request.headers.raw,
+                        content=request.stream,
+                        extensions=request.extensions,
+                    )
                 )
-            )
         except BROKEN as error:
             raise httpx2.TransportError(str(error) or type(error).__name__) from error
         return httpx2.Response(

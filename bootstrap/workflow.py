@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bootstrap import checks, credentials, objects, spec, state
+from bootstrap import checks, credentials, objects, spec, state, trace
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
 from bootstrap.kube import UNWANTED, Unanswered, fingerprint
@@ -50,10 +50,12 @@ class Session:
         """Closed at the end."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """The lock is free, and every connection ends."""
-        self.lock.release()
-        self.hosts.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """The lock is free, and every connection ends; in a hurry, the lock dies with the connections."""
+        with trace.span("closes connections"):
+            if kind is not KeyboardInterrupt:
+                self.lock.release()
+            self.hosts.close(at_once=kind is KeyboardInterrupt)
 
     @property
     def store(self) -> MutableMapping[str, bytes]:
@@ -100,7 +102,8 @@ class Session:
         facts, members = self.observe(self.hosts.addresses)
         self._refuse_strangers(facts)
         self._refuse_newer(facts)
-        credentials.issue(self.cluster, self.store, datetime.now(UTC))
+        with trace.span("issues credentials"):
+            credentials.issue(self.cluster, self.store, datetime.now(UTC))
         world = World(
             wanted=self.hosts.addresses,
             voters=frozenset(node.name for node in self.cluster.voters),
@@ -116,7 +119,8 @@ class Session:
         if members and (kube := self.hosts.kube()):
             try:
                 nodes = kube.nodes()
-                seen = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
+                with trace.span("compares objects"):
+                    seen = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
                 if self.scope.holds_objects:
                     # An inventory does not say which phase wanted an object: nothing is dropped while one is held.
                     seen = {key: print_ for key, print_ in seen.items() if print_ != UNWANTED}
@@ -223,7 +227,8 @@ class Session:
 
     def plan(self, world: World) -> Plan:
         """The waves from what is to what should be; where nodes leave, the waves of that and no others."""
-        made = plan(world, self.wants)
+        with trace.span("plans"):
+            made = plan(world, self.wants)
         return departure(made, world) if world.leaving else made
 
     def refuse(self, command: str, world: World, made: Plan) -> None:
@@ -244,12 +249,20 @@ class Session:
         return run(self, world, self.wants, approved.waves)
 
     def observe(self, nodes: Iterable[str]) -> tuple[Mapping[str, Facts], Mapping[str, Listed] | None]:
-        """The facts of those that answer, and etcd's members."""
-        return self.hosts.observe(nodes)
+        """The facts of those that answer, and etcd's members; where somebody asked to stop, this is the place to."""
+        if self.hosts.asked_to_stop:
+            raise Problem(
+                "stopped, as asked; what was under way is done",
+                next="run the same command again: it goes on where this one ended",
+                code=Code.INTERRUPTED,
+            )
+        with trace.span("looks at nodes and etcd"):
+            return self.hosts.observe(nodes)
 
     def perform(self, wave: Wave) -> Mapping[str, Failure]:
         """Do it and wait until it is healthy."""
-        return self._steps.perform(wave)
+        with trace.span("performs a wave: " + ", ".join(sorted({type(step).__name__.lower() for step in wave}))):
+            return self._steps.perform(wave)
 
     def back(self, node: str) -> None:
         """Swap a node back to its former generation, if it can be reached."""

@@ -81,7 +81,7 @@ def test_the_help_of_every_command_says_what_it_does_and_shows_examples(words: t
 
 
 def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with() -> None:
-    listed = dict(re.findall(r"^  ([a-z]+) +(\S.*)$", printed().split("Commands:")[1], re.MULTILINE))
+    listed = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", printed().split("Commands:")[1], re.MULTILINE))
     context = click.Context(cli)
     assert {"init", "plan", "apply", "reset"} <= listed.keys()
     assert listed.keys() == set(cli.list_commands(context))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+from itertools import pairwise
+from typing import Any, NoReturn
 
 import click
 
@@ -17,12 +21,15 @@ COMMANDS = {
     "apply": ("apply", "Make the cluster what cluster.yaml says."),
     "verify": ("verify", "Find out whether nodes are as they were left; write nothing."),
     "status": ("status", "Show nodes, components and etcd as they are now."),
+    "diagnose": ("diagnose", "Say what is wrong on a node, why, and what to do about it."),
     "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
     "render": ("render", "Write every node's files to a directory; needs no node."),
     "remove": ("remove", "Take nodes out of the cluster: drained, out of etcd, as they were found."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
     "unlock": ("unlock", "End another bootstrap that is at work on the cluster."),
     "config": ("config", "Example, check and schema of cluster.yaml."),
+    "support-bundle": ("support_bundle", "Collect what whoever helps you needs, without secrets."),
+    "completion": ("completion", "Print the completion of a shell: bash, zsh or fish."),
     "version": ("version", "Print the versions of bootstrap and what it installs."),
 }
 
@@ -68,6 +75,13 @@ class Lazy(click.Group):
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """What a command returns; click would print an empty line of its own where it is interrupted."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From the table: no command is imported to print one line of it."""
         with formatter.section("Commands"):
@@ -86,19 +100,17 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: every way a command can end, as an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         status = cli(standalone_mode=False)
     except click.exceptions.Exit as end:
         status = end.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: run the same command again, it goes on where this one ended", err=True)
-        status = Code.INTERRUPTED
+        _at_once()
     except click.UsageError as error:
-        error.show()
-        status = Code.USAGE
+        status = _told(error, Code.USAGE)
     except click.ClickException as error:
-        error.show()
-        status = Code.FAILED
+        status = _told(error, Code.FAILED)
     except Problem as problem:
         from bootstrap.cli.output import complain
 
@@ -106,4 +118,41 @@ def main() -> None:
         status = problem.code
     except BrokenPipeError:
         status = Code.FAILED
+    except Exception as error:  # a fault of ours, whatever it is: people get no traceback, the log does
+        from bootstrap.cli.fault import fault
+        from bootstrap.cli.output import complain
+
+        complain(fault(error))
+        status = Code.FAILED
     sys.exit(status or 0)
+
+
+def _terminated(*_: object) -> None:
+    """SIGTERM is Ctrl-C: what is open is closed, and people are told how to go on."""
+    raise KeyboardInterrupt
+
+
+def _told(error: click.ClickException, code: Code) -> Code:
+    """A mistake on the command line, as click says it; a program gets its line of JSON."""
+    from bootstrap.cli.output import VOICE, complain
+
+    words = [*sys.argv, ""]  # where the words are wrong, nobody has read the option among them
+    asked = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    if VOICE.lines or asked:
+        VOICE.lines = True
+        complain(Problem(error.format_message(), code=code))
+    else:
+        error.show()
+    return code
+
+
+def _at_once() -> NoReturn:
+    """Ends without waiting for the threads that still wait for a node."""
+    from bootstrap.cli.output import complain
+
+    again = "run the same command again: it goes on where this one ended"
+    why = "what had begun on a node ends there by itself"
+    complain(Problem("interrupted", why=why, next=again, code=Code.INTERRUPTED))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Code.INTERRUPTED)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
-from bootstrap import planned, saved
+from bootstrap import planned, redact, saved
 from bootstrap.cli import output, show
+from bootstrap.cli.interrupt import finishing
+from bootstrap.cli.log import Log
 from bootstrap.errors import Code, Problem
 from bootstrap.plan import Plan
 from bootstrap.run import MOVED, Outcome
@@ -36,7 +38,10 @@ class Change:
 def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
-    with Session(asked.path, progress.report, wait=asked.timeout, scope=asked.scope) as session:
+    with (
+        Session(asked.path, progress.report, wait=asked.timeout, scope=asked.scope) as session,
+        output.logging(Log(session.directory, lambda: redact.secrets(session.store)), asked.command),
+    ):
         began, status = time.monotonic(), None
         while status is None:
             with progress.shown():
@@ -87,7 +92,8 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
         if session.take(asked.command, wait=asked.wait):
             world = session.world(leaving=world.leaving)  # the run compares it with what was approved
         session.keep()
-        outcome = session.run(world, plan)
+        with finishing(session):
+            outcome = session.run(world, plan)
     final = final or asked.kept is not None
     moved = outcome.stopped == MOVED and not asked.ask
     if not outcome.failed and not final and (moved or (plan.blocked and not outcome.stopped)):
@@ -153,7 +159,7 @@ def _left(session: Session, world: World) -> int:
 
 def _ended(session: Session, world: World, plan: Plan, outcome: Outcome) -> int:
     for node, why in outcome.failed.items():
-        output.complain(Problem(f"{node} failed", why=why))
+        output.complain(Problem(f"{node} failed", why=why), node=node)
     again = "mend what is named above, then run the same command again: it goes on where this one ended"
     if outcome.failed:
         some = any(outcome.done)

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-file = click.option(
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _verbose(context: click.Context, _: click.Parameter, chosen: bool) -> None:
+    if chosen:
+        from bootstrap import trace
+        from bootstrap.cli import output
+
+        context.with_resource(trace.listening(output.heard))
+
+
+def _form(context: click.Context, _: click.Parameter, chosen: str) -> None:
+    if chosen == "json":
+        from bootstrap.cli.output import VOICE
+
+        VOICE.lines = True
+
+
+def _trace(context: click.Context, _: click.Parameter, chosen: Path | None) -> None:
+    if chosen and not context.resilient_parsing:
+        from bootstrap.cli import output
+
+        context.with_resource(output.tracing(chosen))
+
+
+_file = click.option(
     "-f",
     "--file",
     "path",
@@ -17,6 +44,44 @@ file = click.option(
     show_envvar=True,
     help="The cluster's description.",
 )
+_heard = (
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_verbose,
+        help="Say what was asked of nodes and servers, and how long it took.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_form,
+        envvar="BOOTSTRAP_LOG_FORMAT",
+        help="What goes on, on stderr.",
+    ),
+    click.option(
+        "--trace",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        expose_value=False,
+        callback=_trace,
+        help="Write where the seconds went, for ui.perfetto.dev.",
+    ),
+)
+
+
+def file(command: Command) -> Command:
+    """Which cluster, and how to hear of what is done with it: what every command has that reads cluster.yaml."""
+    for option in (*reversed(_heard), _file):
+        command = option(command)
+    return command
+
+
 yes = click.option("-y", "--yes", is_flag=True, envvar="BOOTSTRAP_YES", help="Do not ask.")
 timeout = click.option(
     "--timeout",

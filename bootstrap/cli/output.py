@@ -7,21 +7,45 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bootstrap.errors import Problem
-from bootstrap.hosts import Event
+from bootstrap import trace
+from bootstrap.errors import Code, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bootstrap.cli.log import Log
+    from bootstrap.hosts import Event
 
-def complain(problem: Problem) -> None:
+
+@dataclass(slots=True)
+class Voice:
+    """How this process speaks, as the command line asked."""
+
+    lines: bool = False  # of JSON, on stderr
+    log: Log | None = None
+    console: Console | None = None  # while a live view is shown
+
+
+VOICE = Voice()
+
+
+def complain(problem: Problem, *, node: str = "") -> None:
     """What happened, why, and what to type next."""
+    if VOICE.log:
+        VOICE.log.quote("\n".join(filter(None, (f"error: {problem.what}", problem.why))), node)
+    if VOICE.lines:
+        said = {"why": problem.why, "next": problem.next.splitlines(), "code": int(problem.code)}
+        _line("error", node, problem.what, **said)
+        return
     click.secho(f"error: {problem.what}", err=True, fg="red" if coloured(terminal=sys.stderr.isatty()) else None)
     for line in problem.why.splitlines():
         click.echo(f"  {line}", err=True)
@@ -31,7 +55,61 @@ def complain(problem: Problem) -> None:
 
 def note(text: str) -> None:
     """One line for people."""
-    click.echo(text, err=True)
+    if VOICE.lines:
+        _line("info", "", text)
+    elif VOICE.console:
+        from rich.text import Text
+
+        VOICE.console.print(Text(text))
+    else:
+        click.echo(text, err=True)
+
+
+def _line(level: str, node: str, text: str, **more: object) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    click.echo(json.dumps({"time": now, "level": level, "node": node, "text": text} | more), err=True)
+
+
+def heard(span: trace.Span) -> None:
+    """With -v: what was asked of a node or a server, and how long it took."""
+    if not span.kind:
+        return
+    failed = f", {span.failed}" if span.failed else ""
+    if VOICE.lines:
+        _line("debug", span.node, span.what, seconds=round(span.took, 6), failed=span.failed)
+    else:
+        note(f"          [{span.node or 'cluster'}] {span.what}: {span.took:.3f} s{failed}")
+
+
+def logged(span: trace.Span) -> None:
+    """What the log has of it: not every probe."""
+    if VOICE.log and span.kind == "ssh":
+        VOICE.log.write(f"{span.what}: {span.took:.3f} s{', ' + span.failed if span.failed else ''}", span.node)
+
+
+@contextmanager
+def logging(log: Log, command: str) -> Iterator[None]:
+    """Everything is logged too from now on: how the command ended is told, and so logged, after the block."""
+    VOICE.log = log
+    log.write(f"bootstrap {command} begins, process {os.getpid()}")
+    with trace.listening(logged):
+        yield
+    log.write(f"bootstrap {command} has done what it could")
+
+
+@contextmanager
+def tracing(path: Path) -> Iterator[None]:
+    """Writes a trace of the block: where its seconds went."""
+    spans: list[trace.Span] = []
+    try:
+        path.touch()
+    except OSError as error:
+        raise Problem(f"can't write {path}", why=error.strerror or str(error), code=Code.USAGE) from error
+    try:
+        with trace.listening(spans.append), trace.span("the whole command"):
+            yield
+    finally:
+        path.write_text(trace.chrome(spans), encoding="utf-8")
 
 
 def coloured(*, terminal: bool) -> bool:
@@ -65,7 +143,7 @@ class Progress:
         self._latest: dict[str, Event] = {}
         self._lock = threading.Lock()
         self._console: Console | None = None
-        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not VOICE.lines:
             from rich.console import Console
 
             self._console = Console(stderr=True)
@@ -74,17 +152,23 @@ class Progress:
         """Something happened; any thread may say so."""
         with self._lock:
             self._latest[event.node] = event
-        if self._console is None:
+        if VOICE.log:
+            VOICE.log.write(event.text, event.node)
+        if VOICE.lines:
+            _line("info", event.node, event.text)
+        elif self._console is None:
             note(f"{time.monotonic() - self._began:6.1f} s  [{event.node or 'cluster'}] {event.text}")
-            return
-        from rich.text import Text
+        else:
+            from rich.text import Text
 
-        self._console.print(Text.assemble((f"{event.node or 'cluster'}: ", "bold"), event.text))
+            self._console.print(Text.assemble((f"{event.node or 'cluster'}: ", "bold"), event.text))
 
     def shown(self) -> AbstractContextManager[object]:
         """The live view; not while somebody is asked something, which it would draw over."""
-        if self._console is None:
-            return nullcontext()
+        return nullcontext() if self._console is None else self._live(self._console)
+
+    @contextmanager
+    def _live(self, console: Console) -> Iterator[None]:
         from rich.live import Live
         from rich.spinner import Spinner
         from rich.table import Table
@@ -100,4 +184,9 @@ class Progress:
                     grid.add_row(Text(f"  {node or 'cluster'}", style="bold"), Text(event.text))
             return grid
 
-        return Live(get_renderable=view, console=self._console, refresh_per_second=8, transient=True)
+        VOICE.console = console
+        try:
+            with Live(get_renderable=view, console=console, refresh_per_second=8, transient=True):
+                yield
+        finally:
+            VOICE.console = None

@@ -1,7 +1,4 @@
-"""Where the seconds of a command go: its own steps and what happens on the node meanwhile, on one clock.
-
-`python -m tests.bench.where SPANS COMMAND…` is the command line with a stopwatch around its steps.
-"""
+"""Where the seconds of a command go: the spans of `--trace`, and what happens on the node meanwhile, on one clock."""
 
 from __future__ import annotations
 
@@ -9,14 +6,11 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from bootstrap.errors import Problem
 from tests.cluster import Desk, environment
@@ -42,7 +36,7 @@ LOGS = (
     ("kube-scheduler", r".", "its program starts"),
     ("kube-scheduler", r"successfully acquired lease", "leads"),
 )
-MAIN = threading.main_thread().name
+MAIN = "cluster"  # the row of a trace that is of no node
 MANY = {"Attempting to register node"}  # every line, not only the first
 EVENT = re.compile(r"^ *[\d.]+ s  (\[.*)")
 
@@ -66,10 +60,10 @@ class Moment:
 
 def timeline(lab: Lab, here: Desk, *words: str) -> str:
     """One run of `bootstrap`, as a table: when, how long, who, what."""
-    spans = here.directory / "spans.jsonl"
+    trace = here.directory / "trace.json"
     began = time.time()
     running = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.where", str(spans), *words, "-f", str(here.file)],
+        [sys.executable, "-m", "bootstrap", *words, "-f", str(here.file), "--trace", str(trace)],
         env=environment(),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -81,7 +75,7 @@ def timeline(lab: Lab, here: Desk, *words: str) -> str:
         raise Problem(f"bootstrap {' '.join(words)} failed", why="".join(line for _, line in said))
     ended = time.time()
     told = [Moment(at, "bootstrap", event[1]) for at, line in said if (event := EVENT.match(line))]
-    steps = [Moment(**json.loads(line)) for line in spans.read_text().splitlines()]
+    steps = list(_spans(trace))
     first = min(step.at for step in steps)
     moments = [
         Moment(began, "bootstrap", "Python starts, everything is imported", first - began),
@@ -91,6 +85,17 @@ def timeline(lab: Lab, here: Desk, *words: str) -> str:
         Moment(ended, "bootstrap", "ends", ended - began),
     ]
     return "\n".join(_lines(sorted(moments, key=lambda moment: (moment.at, -(moment.took or 0))), began))
+
+
+def _spans(trace: Path) -> Iterator[Moment]:
+    """What the command did, of each row of its trace."""
+    events = json.loads(trace.read_text())["traceEvents"]
+    rows = {event["tid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
+    for event in events:
+        if event["ph"] == "X":
+            row = rows[event["tid"]]
+            thread = MAIN if row == "cluster" else row
+            yield Moment(event["ts"] / 1e6, "bootstrap", event["name"], event["dur"] / 1e6, thread)
 
 
 def _lines(moments: list[Moment], began: float) -> Iterator[str]:
@@ -123,54 +128,3 @@ def happened(node: Node, since: float) -> Iterator[Moment]:
 def _microseconds(stamp: str) -> str:
     """A time with nanoseconds as Python 3.11 reads it."""
     return re.sub(r"(\.\d{6})\d*", r"\1", stamp)
-
-
-def traced(spans: Path, arguments: list[str]) -> None:
-    """Runs the command line; every call of a step is a line of `spans`."""
-    import bootstrap.cli.changing
-    from bootstrap import credentials, health, hosts, kube, ssh, steps, workflow
-    from bootstrap.cli import main
-
-    with spans.open("w", buffering=1) as out:
-        lock = threading.Lock()
-
-        def around(whole: Callable[..., Any], title: str) -> Callable[..., Any]:
-            @wraps(whole)
-            def step(*words: Any, **options: Any) -> Any:
-                at, began = time.time(), time.monotonic()
-                try:
-                    return whole(*words, **options)
-                finally:
-                    took = time.monotonic() - began
-                    with lock:
-                        thread = threading.current_thread().name
-                        line = {"at": at, "who": "bootstrap", "what": title, "took": took, "thread": thread}
-                        out.write(json.dumps(line) + "\n")
-
-            return step
-
-        for owner, name, title in (
-            (bootstrap.cli.changing, "change", "the whole command"),
-            (workflow.Session, "world", "looks at everything"),
-            (ssh, "connect", "connects"),
-            (ssh.Host, "observe", "asks a node for its facts"),
-            (hosts.Hosts, "_members", "asks etcd for its members"),
-            (credentials, "issue", "issues credentials"),
-            (workflow.Session, "plan", "plans"),
-            (ssh.Host, "turn", "takes the turn: pushes, swaps, starts the kubelet"),
-            (health, "wait", "waits until all is healthy"),
-            (health, "answers", "probes"),
-            (ssh.Host, "settle", "settles"),
-            (steps, "registered", "waits until the node is registered"),
-            (kube.Kube, "put", "puts objects"),
-            (kube.Kube, "note", "notes which objects are ours"),
-            (kube.Kube, "seen", "compares objects"),
-            (hosts.Hosts, "close", "closes connections"),
-        ):
-            setattr(owner, name, around(getattr(owner, name), title))
-        sys.argv = ["bootstrap", *arguments]
-        main()
-
-
-if __name__ == "__main__":
-    traced(Path(sys.argv[1]), sys.argv[2:])
