@@ -231,4 +231,4 @@ def asked(session: Session, plan: Plan, world: World) -> Iterator[Finding]:
                     yield Finding("", key, "is missing" if was is None else f"differs: {differs}")
                 yield from (Finding("", key, "is there, and no longer wanted") for key in drop)
     if plan.blocked:
-        yield Finding("", "cluster", plan.blocked, "bootstrap status")
+        yield Finding("", "plan", plan.blocked, "bootstrap status")

@@ -186,7 +186,10 @@ def test_every_error_of_a_file_is_told_at_once_with_its_line(here: Path) -> None
         assert re.search(rf"cluster\.yaml:\d+:\d+: {re.escape(path)}\b", ended.err), ended.err
 
 
-@pytest.mark.parametrize("words", [("init",), ("plan",), ("apply", "--yes"), ("reset", "--yes"), ("status",)])
+@pytest.mark.parametrize(
+    "words",
+    [("init",), ("plan",), ("apply", "--yes"), ("apply", "--dry-run"), ("verify",), ("reset", "--yes"), ("status",)],
+)
 def test_a_node_that_nobody_can_reach_is_told_with_what_to_type(here: Path, words: tuple[str, ...]) -> None:
     ended = bootstrap(*words, at=here)
     assert ended.status == 5

@@ -59,7 +59,7 @@ def command(path: Path, form: str) -> int:
         output.emit(tree, form)
     else:
         for node, why in missing.items():
-            click.echo(f"{node}: {why}")
+            click.echo(why if why.startswith(f"{node}: ") else f"{node}: {why}")
         for each in found:
             since = f" (since {when(each.since)})" if each.since else ""
             click.echo(f"{each.node or 'cluster'}: {each.where}: {each.what}{since}")
