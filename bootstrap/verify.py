@@ -150,7 +150,8 @@ class Serving:
 def serving(session: Session, node: Node) -> Iterator[Serving]:
     """Every certificate that a node serves from a file."""
     here = flags.loopback(node)
-    yield Serving("kubelet", f"{paths.KUBELET_PKI}/kubelet.crt", here, 10250)
+    port = {**session.cluster.kubelet, **node.kubelet}.get("port", 10250)
+    yield Serving("kubelet", f"{paths.KUBELET_PKI}/kubelet.crt", here, int(port))
     rows = {row.name: row for row in components(session.cluster, node)}
     if api := rows.get("kube-apiserver"):
         yield Serving("kube-apiserver", api.told("tls-cert-file"), here, int(api.told("secure-port")))

@@ -12,6 +12,6 @@ for path in "$@"; do
 	}
 	[ -f "$path" ] || continue
 	printf '%s\0%s\0' "$path" "$(stat -c %Z "$path")" # the change of mode or owner counts too, and nobody can set it back
-	[ -z "$whole" ] || cat "$path"
+	[ -z "$whole" ] || head -c 1048576 "$path" | tr -d '\000' # somebody may have put anything there
 	printf '\0'
 done
