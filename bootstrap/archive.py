@@ -1,4 +1,4 @@
-"""A Turn as one tar archive: the script, its moves, its records, and every file beside its place."""
+"""A Turn as one tar archive: the script, its moves, its records, every file beside its place; a Former out of one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import io
 import re
 import shlex
 import tarfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from bootstrap import facts, paths, render
-from bootstrap.world import Facts, File, Record, Turn
+from bootstrap.errors import Code, Problem
+from bootstrap.world import Facts, File, Former, Origin, Record, Turn
 
 STAGE = f"{paths.OURS}/turn"
 ORDER = ("kube-controller-manager", "kube-apiserver", "etcd")  # they stop in this order, schedulers before them
 GRACE = 30  # seconds from SIGTERM to SIGKILL of a part that the file no longer has; Kubernetes' default
 KUBELETS_OWN = frozenset({"kubelet", "kube-apiserver", "etcd"})  # what makes a turn stop the kubelet
 
+FORMER = f"""cd {paths.OURS} && [ -f former/record.json ] || exit 0
+manifests=$1
+set -- former turn/settled.json
+[ ! -f "$manifests/etcd.yaml" ] || set -- "$@" -C "$manifests" etcd.yaml
+tar -cf - "$@" | base64"""
+KEPT = "former/files/"  # beside the record, the files of the former generation, by their path
 IMAGE = re.compile(rb'^ +image: "([^"\n]+)"$', re.MULTILINE)  # as our own manifests have it
 
 
@@ -120,3 +128,57 @@ def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, in
             entry.size, entry.mode, entry.mtime = len(file.content), file.mode, 0
             tar.addfile(entry, io.BytesIO(file.content))
     return buffer.getvalue()
+
+
+def former(node: str, packed: str, was: Facts) -> Former | None:
+    """What a node's former/ holds, packed by FORMER; None where it never had another generation.
+
+    Where a rollback did not settle, what it goes to is in place already. Problem (REFUSED) where it can't be gone back
+    to: over a minor of etcd, whose data can't, or to a file that is kept nowhere.
+    """
+    if not packed:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(b64decode(packed))) as tar:
+        found = {entry.name: (_content(tar, entry), entry.mode & 0o7777) for entry in tar if entry.isfile()}
+    on_its_way = was.record.former
+    record = facts.from_json(node, found["turn/settled.json" if on_its_way else "former/record.json"][0].decode())
+    if not record.files:
+        return None
+    kept = () if on_its_way else tuple(_kept(found, record))
+    lost = [path for path, wanted in sorted(record.files.items()) if was.seen.get(path) != wanted]
+    if lost := [path for path in lost if path not in {file.path for file in kept}]:
+        raise Problem(
+            f"{node} can't go back: its former {lost[0]} is kept nowhere",
+            why="it was changed by other hands since, or a rollback was cut off in the middle",
+            next="bootstrap apply",
+            code=Code.REFUSED,
+        )
+    then = [minor for file in kept if file.part == "etcd" and (minor := _minor(file.content))]
+    now = _minor(found["etcd.yaml"][0]) if "etcd.yaml" in found else ""
+    if then and then[0] != now:
+        raise Problem(
+            f"{node} can't go back: its etcd would go from {now} to {then[0]}",
+            why="data that another minor of etcd has written is not read by it",
+            next="bootstrap plan",
+            code=Code.REFUSED,
+        )
+    return Former(record, kept)
+
+
+def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(entry)
+    return file.read() if file else b""
+
+
+def _kept(found: Mapping[str, tuple[bytes, int]], record: Record) -> Iterator[File]:
+    for name, (content, mode) in found.items():
+        path = f"/{name.removeprefix(KEPT)}"
+        if name.startswith(KEPT) and path in record.files:
+            origin = record.origins.get(path, Origin("", "", secret=True))
+            yield File(path, content, mode, origin.part, origin.secret, origin.phase)
+
+
+def _minor(manifest: bytes) -> str:
+    """By the tag of its image: 3.7."""
+    tags = [image.decode().rpartition(":")[2] for image in IMAGE.findall(manifest)]
+    return ".".join(tags[0].split(".")[:2]) if tags else ""

@@ -160,6 +160,7 @@ def to_json(record: Record) -> bytes:
         "runs": dict(record.runs),
         "pods": dict(record.pods),
         "birth": birth and {"members": dict(birth.members), "state": birth.state, "answered": birth.answered},
+        "former": record.former,
         "settled": record.settled,
     }
     return (json.dumps(tree, separators=(",", ":")) + "\n").encode()
@@ -181,6 +182,7 @@ def from_json(node: str, text: str) -> Record:
             manifests=tree["manifests"],
             kubelet_flags=tuple(tree["kubeletFlags"]),
             birth=birth and Birth(tuple(birth["members"].items()), birth["state"], birth["answered"]),
+            former=tree.get("former", False),
             settled=tree["settled"],
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

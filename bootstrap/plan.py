@@ -15,6 +15,7 @@ from bootstrap.world import (
     Blocked,
     Drain,
     Facts,
+    Former,
     Member,
     Origin,
     Record,
@@ -49,6 +50,8 @@ class Plan:
 
 def turn(world: World, node: str, wants: Wants) -> Turn | None:
     """What a node lacks, or None; a node that leaves should have nothing."""
+    if world.former is not None:
+        return swap(world, node, world.former[node]) if node in world.former else None
     facts, stays = world.facts[node], node not in world.leaving
     files, runs = hold(wants.files(world, node), facts.record, wants.held) if stays else ((), {})
     paths = {file.path for file in files}
@@ -75,6 +78,20 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
             birth=replace(born(world, node), answered=True) if votes else None,
         )
     return Turn(node, put, drop, restart, fresh, record)
+
+
+def swap(world: World, node: str, former: Former) -> Turn | None:
+    """The turn to a former generation, or None; etcd's data, its birth and the pod CIDRs are not of it."""
+    facts, kept = world.facts[node], {file.path: file for file in former.files}
+    differ = [path for path, wanted in sorted(former.record.files.items()) if facts.seen.get(path) != wanted]
+    put = tuple((facts.seen.get(path), kept[path]) for path in differ)
+    drop = tuple(sorted((facts.record.files.keys() & facts.seen.keys()) - former.record.files.keys()))
+    restart = restarts(facts, former.record.runs)
+    if not (put or drop or restart) and facts.record.settled:
+        return None
+    now = facts.record
+    record = replace(former.record, epoch=0, pods=now.pods, birth=now.birth, former=True, settled=True)
+    return Turn(node, put, drop, restart, fresh=False, record=record)
 
 
 def restarts(facts: Facts, runs: Mapping[str, str]) -> tuple[str, ...]:
@@ -194,12 +211,13 @@ def objects(world: World, turns: Turns, wants: Wants) -> Wave | Blocked:
 
 Stage = Callable[[World, Turns], Wave | Blocked]
 STAGES: tuple[Stage, ...] = (leave, start, seat, change, work)
+ROLLBACK: tuple[Stage, ...] = (start, change, work)
 
 
 def next_wave(world: World, wants: Wants, turns: Turns) -> Wave | Blocked:
     """The first that may go of the stages, then the objects; () when all is as wanted."""
     reasons = []
-    stages: tuple[Stage, ...] = (*STAGES, partial(objects, wants=wants))
+    stages: tuple[Stage, ...] = (*STAGES, partial(objects, wants=wants)) if world.former is None else ROLLBACK
     for stage in stages:
         match stage(world, turns):
             case Blocked() as blocked:
@@ -234,7 +252,9 @@ def disturbs(step: Step, world: World) -> bool:
 def allowed(command: str, wave: Wave, world: World) -> bool:
     """Whether a command may: `init` founds and repairs, `join` adds, `apply` changes, `remove` and `reset` let go."""
     for step in wave:
-        if about(step) & world.leaving:
+        if world.former is not None:
+            commands = {"rollback"}
+        elif about(step) & world.leaving:
             commands = {"remove", "reset"}
         elif disturbs(step, world):
             commands = {"apply"}

@@ -18,7 +18,7 @@ from bootstrap import archive, diagnosis, facts, paths, render, trace
 from bootstrap.diagnosis import Diagnosis
 from bootstrap.errors import Code, Problem
 from bootstrap.talk import Talk
-from bootstrap.world import Facts, File, Turn
+from bootstrap.world import Facts, File, Former, Turn
 
 # paramiko logs every refused channel to stderr; whoever dials is told by an exception anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -140,6 +140,12 @@ class Host:
         words = ["sh", f"{archive.STAGE}/turn.sh", "begin", "back", str(epoch)]
         with trace.span("swaps back", self.name, kind="ssh"):
             return self._ended(self._exec(words, timeout=330))
+
+    def former(self, was: Facts) -> Former | None:
+        """The generation before the last turn, if there was one; Problem (REFUSED) where it can't be gone back to."""
+        reply = self._exec(["sh", "-c", archive.FORMER, "former", was.machine.manifests], timeout=60)
+        self._ended(reply)
+        return archive.former(self.name, reply.out, was)
 
     def hold(self, holder: str) -> Talk:
         """The lock of this node, asked for; it is held for as long as the talk goes on, and lines come."""

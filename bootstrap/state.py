@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from bootstrap.errors import Problem
+from bootstrap.errors import Code, Problem
+
+LOCK, EPOCH = "lock", "epoch"
 
 
 class Store(MutableMapping[str, bytes]):
@@ -69,3 +73,33 @@ class Store(MutableMapping[str, bytes]):
 def directory(file: Path, cluster: str) -> Path:
     """Where a cluster's state lies: beside the file that describes it."""
     return file.resolve().parent / ".bootstrap" / cluster
+
+
+def epoch(store: Mapping[str, bytes]) -> int:
+    """The highest epoch at which this workstation, or one whose state it has, took the cluster's lock; 0 before."""
+    return int(store.get(EPOCH, b"0"))
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Nobody else on this workstation writes the directory meanwhile; the cluster's own lock is `bootstrap.lock`."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Problem(f"can't write the state directory {state}", why=error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 100).decode(errors="replace").strip()
+            raise Problem(
+                f"another bootstrap writes {state}: process {holder or 'unknown'}",
+                next="wait until it ends, then run the command again",
+                code=Code.LOCKED,
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

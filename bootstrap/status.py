@@ -33,6 +33,8 @@ def _node(session: Session, node: Node, *, reached: bool) -> dict[str, Any]:
         return told | {"state": "unreachable", "why": session.hosts.unreachable[node.name].what, "parts": []}
     parts = [_part(session, node, probe) for probe in session.hosts.probes(node)]
     healthy = all(part["healthy"] for part in parts)
+    record = session.hosts.known[node.name].record
+    told |= {"unfinished": not record.settled, "rolledBack": record.former}
     return told | {"state": "healthy" if healthy else "unhealthy", "parts": parts}
 
 

@@ -22,9 +22,8 @@ from bootstrap.run import Failure, Outcome, run
 from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
-from bootstrap.world import Facts, File, Listed, Wants, Wave, World, born, identity
+from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, identity
 
-EPOCH = "epoch"  # in the state directory
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 
 
@@ -70,8 +69,9 @@ class Session:
     def keep(self) -> None:
         """Credentials, those just issued too, are in the state directory from now on; call it with the lock held."""
         kept = state.Store(self.directory)
-        if isinstance(self.store, ChainMap):
-            kept.update(self.store.maps[0])
+        if isinstance(self.store, ChainMap) and self.store.maps[0]:
+            with state.locked(self.directory):
+                kept.update(self.store.maps[0])
         self.hosts.store = kept
 
     def take(self, command: str, *, wait: float = 0) -> bool:
@@ -81,21 +81,17 @@ class Session:
         """
         if self.lock.epoch:
             return False
-        moved = self.lock.take(command, self.known_epoch, wait=wait)
-        state.Store(self.directory)[EPOCH] = f"{self.lock.epoch}\n".encode()
+        moved = self.lock.take(command, state.epoch(self.store), wait=wait)
+        with state.locked(self.directory):
+            state.Store(self.directory)[state.EPOCH] = f"{self.lock.epoch}\n".encode()
         if moved:  # they may have issued what we have in memory
             self.hosts.store = ChainMap({}, state.Store(self.directory))
             self._files.clear()
             self._objects.clear()
         return moved
 
-    @property
-    def known_epoch(self) -> int:
-        """The highest epoch at which this state directory, or one that it is a copy of, has taken the lock."""
-        return int(self.store.get(EPOCH, b"0"))
-
-    def world(self, *, leaving: frozenset[str] = frozenset()) -> World:
-        """Everything, as it is now.
+    def world(self, *, leaving: frozenset[str] = frozenset(), back: frozenset[str] | None = None) -> World:
+        """Everything, as it is now; the nodes that go `back` (none named: all) go to their former generation.
 
         Problem when a node carries another cluster, our state was lost, or the file asks for what can't change.
         """
@@ -110,6 +106,7 @@ class Session:
             facts=facts,
             members=members,
             leaving=leaving,
+            former=None if back is None else self._former(facts, back),
             pods=pod_networks(self.cluster, facts),
             within=self.scope.nodes,
         )
@@ -129,6 +126,16 @@ class Session:
                 return world  # it runs, and can't be asked: the plan ends there
         return world
 
+    def _former(self, facts: Mapping[str, Facts], back: frozenset[str]) -> dict[str, Former]:
+        """What these nodes had; not of those that have gone back, which would only go forward again."""
+        asked = sorted(
+            node
+            for node, told in facts.items()
+            if (not back or node in back) and told.record.files and not (told.record.former and told.record.settled)
+        )
+        found = self.hosts.pool.map(lambda node: self.hosts[node].former(facts[node]), asked)
+        return {node: former for node, former in zip(asked, found, strict=True) if former}
+
     def _refuse_strangers(self, facts: Mapping[str, Facts]) -> None:
         ours = credentials.uid(self.store) if "pki/ca.crt" in self.store else ""
         for name, uid in sorted((name, f.record.uid) for name, f in facts.items() if f.record.uid):
@@ -142,15 +149,16 @@ class Session:
 
     def _refuse_newer(self, facts: Mapping[str, Facts]) -> None:
         """Its record says who changed a node last; that a lock was only taken somewhere does not count."""
+        known = state.epoch(self.store)
         newest = max(facts.values(), key=lambda told: told.record.epoch, default=None)
-        if newest and newest.record.epoch > self.known_epoch:
+        if newest and newest.record.epoch > known:
             name = min(node for node, told in facts.items() if told.record.epoch == newest.record.epoch)
             raise Problem(
                 f"the state in {self.directory} is older than the nodes",
                 why=f"{name} was changed at epoch {newest.record.epoch}, from a state directory newer than this one, "
-                f"which knows {self.known_epoch}",
+                f"which knows {known}",
                 next="bring the newest state directory here; if this is the newest there is: "
-                f"echo {newest.record.epoch} > {shlex.quote(str(self.directory / EPOCH))}",
+                f"echo {newest.record.epoch} > {shlex.quote(str(self.directory / state.EPOCH))}",
                 code=Code.LOCKED,
             )
 
@@ -233,7 +241,7 @@ class Session:
 
     def refuse(self, command: str, world: World, made: Plan) -> None:
         """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""
-        if not world.leaving:
+        if not world.leaving and world.former is None:
             checks.refuse(self.cluster, world)
         if not all(allowed(command, wave, world) for wave in made.waves):
             joins = all(allowed("join", wave, world) for wave in made.waves)

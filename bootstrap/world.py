@@ -64,6 +64,7 @@ class Record:
     manifests: str = ""  # the manifest directory, as its kubelet had it when we came
     kubelet_flags: tuple[str, ...] = ()  # of its unit, which we keep
     birth: Birth | None = None
+    former: bool = False  # it was rolled back: what runs is the generation before the newest
     settled: bool = True  # False from a turn's first byte until its probes have passed
 
 
@@ -102,6 +103,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """The generation a node had before its last turn: its record, and those of its files that the turn touched."""
+
+    record: Record
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A line of etcd's member list; `started` once it has published its client URLs."""
 
@@ -122,6 +131,7 @@ class World:
     objects: Mapping[str, str] | None = None  # ours in the API, key -> fingerprint; None: the API is down
     nodes: Mapping[str, bool] = field(default_factory=dict)  # registered -> drained
     leaving: frozenset[str] = frozenset()  # named by `remove`; everyone: `reset`
+    former: Mapping[str, Former] | None = None  # what the nodes named by `rollback` go back to; nobody else changes
     parallel: int = 16  # serving workers that change together, at most
     pods: Mapping[str, str] = field(default_factory=dict)  # node -> pod CIDR: as recorded, or allotted now
     within: frozenset[str] | None = None  # nodes that may be touched, and no object is; None: everything may be

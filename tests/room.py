@@ -10,7 +10,7 @@ from hashlib import sha256
 from bootstrap.after import after
 from bootstrap.plan import Plan, plan
 from bootstrap.run import Failure, Outcome, run
-from bootstrap.world import Facts, File, Listed, Member, Record, Turn, Wants, Wave, World, born, node_key
+from bootstrap.world import Facts, File, Former, Listed, Member, Record, Turn, Wants, Wave, World, born, node_key
 
 SPEC = "spec"  # the toy's cluster.yaml is one word, kept in World.pods, which plans pass through unread
 
@@ -58,7 +58,10 @@ class Room:
         """Strangers, all of them."""
         facts = {name: Facts(Record(), {}, {}) for name in names}
         self.world = World({}, frozenset(), facts, {}, pods={SPEC: "v1"})
-        self.former: dict[str, Facts] = {}
+        self.former: dict[str, Facts] = {}  # as it was before its last turn began
+        self.unsettled: dict[str, Record] = {}  # nodes whose last turn has not settled, and what it goes to
+        self.kept: dict[tuple[str, str], File] = {}  # what was ever put, by path and fingerprint
+        self.rolls = False  # everybody goes back to the former generation
         self.dead: set[str] = set()  # can't be reached, and does not run
         self.fails: dict[str, bool] = {}  # node -> its next turn fails (True: by its content)
         self.dies = ""  # can't be reached from its next turn on
@@ -109,6 +112,8 @@ class Room:
         """Its record says so; a birth that settles has answered."""
         facts = self.fact(node)
         birth = facts.record.birth
+        if settled:
+            self.unsettled.pop(node, None)
         if birth and settled:
             birth = replace(birth, answered=True)
         self.put(node, replace(facts, record=replace(facts.record, birth=birth, settled=settled)))
@@ -152,9 +157,20 @@ class Room:
     def seen(self) -> World:
         """Everything, as a plan sees it."""
         facts, members = self.observe(self.world.facts.keys())
+        former = {node: had for node in facts if (had := self.had(node))} if self.rolls else None
         api = members and any("kube-apiserver" in f.running for f in facts.values())
-        world = replace(self.world, facts=facts, members=members)
+        world = replace(self.world, facts=facts, members=members, former=former)
         return world if api else replace(world, objects=None, nodes={})
+
+    def had(self, node: str) -> Former | None:
+        """What a node's disk tells of its former generation: of a rollback on its way, only where it leads."""
+        record = self.fact(node).record
+        if record.former:
+            return Former(self.unsettled[node], ()) if node in self.unsettled else None
+        if node not in self.former or not self.former[node].record.files:
+            return None
+        former = self.former[node].record
+        return Former(former, tuple(self.kept[at] for at in former.files.items() if at in self.kept))
 
     def perform(self, wave: Wave) -> Mapping[str, Failure]:
         """Every step in small moves; turns settle when all of the wave run."""
@@ -172,7 +188,8 @@ class Room:
                     continue
                 self.moment()
                 self.refuse(step.node)
-                self.former[step.node] = self.fact(step.node)
+                if step.node not in self.unsettled:
+                    self.former[step.node] = self.fact(step.node)
                 self.turn(step)
                 if step.node in self.fails:
                     failed[step.node] = Failure("unhealthy", content=self.fails.pop(step.node))
@@ -198,6 +215,8 @@ class Room:
             birth = replace(birth, answered=bool(now.record.birth and now.record.birth.answered))
         record = replace(turn.record, files=held, birth=birth, settled=False)
         self.put(node, replace(now, record=record))
+        self.unsettled[node] = turn.record
+        self.kept |= {(file.path, file.fingerprint): file for _, file in turn.put}
         self.tick()
         for part in reversed(turn.restart):
             before = self.serving()
@@ -240,6 +259,7 @@ class Room:
             return
         self.moment()
         self.refuse(node)
+        self.unsettled.pop(node, None)
         now, former = self.fact(node), self.former[node]
         record = former.record
         if now.record.birth and not record.birth:

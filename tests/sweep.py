@@ -21,6 +21,7 @@ import yaml
 import bootstrap.etcd
 import bootstrap.kube
 import bootstrap.ssh
+import bootstrap.talk
 from tests.lab import Lab, Node, down, up
 
 NAME = "sweep"
@@ -56,6 +57,9 @@ def die_at(point: int, arguments: list[str]) -> None:
     )
     bootstrap.etcd.Etcd._ask = dying(  # type: ignore[method-assign]
         bootstrap.etcd.Etcd._ask, lambda _, path, *__: path.rpartition("/")[2] in ("add", "promote", "remove")
+    )
+    bootstrap.talk.Talk.ask = dying(  # type: ignore[method-assign]
+        bootstrap.talk.Talk.ask, lambda _, line, *__: line.startswith("epoch")
     )
     from bootstrap.cli import main
 

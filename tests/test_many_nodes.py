@@ -71,13 +71,16 @@ def test_no_request_of_a_client_that_retries_fails_while_the_control_plane_chang
         "apiServer": {"extraArgs": [{"name": "v", "value": "1"}], "certSANs": ["api.example.org"]},
         "etcd": {"extraArgs": [{"name": "log-level", "value": "warn"}]},
     }
+    said: list[str] = []
     with clients(cluster) as (patient, hasty):
         for fields in (changed, {"schedulers": [*schedulers, {"name": "another"}]}, {"schedulers": schedulers}):
             cluster.describe(**fields)
-            cluster.done("apply", "--yes")
+            said.append(cluster.done("apply", "--yes").err)
     print(f"\n{patient.sent} and {hasty.sent} requests, {len(hasty.failed)} failed: {hasty.failed}", end="")
     assert patient.failed == []
     assert len(hasty.failed) <= hasty.sent // 1000 + 1, hasty
+    assert "etcd's leader moves to " in said[0], "whoever leads is one of those that stop"
+    assert "could not be moved" not in said[0]
     assert cluster.plan()["waves"] == []
 
 

@@ -146,6 +146,67 @@ def test_a_swap_back_by_an_older_epoch_is_refused() -> None:
     assert room.end() == (whole := staged("change a flag"), whole.go())[0].end()
 
 
+def rolling(*goal: str) -> Room:
+    """A cluster that was changed, and is to go back."""
+    room = founded("abc", "w")
+    room.goal(*goal)
+    assert not room.go().waves
+    room.rolls = True
+    room.count = room.moments = 0
+    return room
+
+
+@pytest.mark.parametrize("goal", [("abc", "w", "v2"), ("abc", "w", "v1sched"), ("abc", "w", "v2sched")])
+def test_a_rollback_is_a_turn_to_the_former_generation_one_by_one_and_the_file_asks_for_the_newer(
+    goal: tuple[str, ...],
+) -> None:
+    before = founded("abc", "w")
+    room = rolling(*goal)
+    waves = show(room.seen())
+    assert waves == ["turn a", "turn b", "turn c", *(["turn w"] if "v2" in goal[2] else [])]
+    assert {
+        c
+        for c in ("init", "join", "apply", "remove", "reset")
+        if allowed(c, plan(room.seen(), WANTS).waves[0], room.seen())
+    } == set()
+    assert not room.go().blocked
+    for node in "abcw":
+        assert room.fact(node).seen == before.fact(node).seen
+        assert room.fact(node).running == before.fact(node).running
+    assert show(room.seen()) == [], "who has gone back stays so"
+    room.rolls = False
+    assert show(room.seen())[:3] == ["turn a", "turn b", "turn c"]
+
+
+def test_a_rollback_killed_anywhere_is_finished_by_the_next_or_undone_by_apply() -> None:
+    whole = rolling("abc", "w", "v2sched")
+    newest = rolling("abc", "w", "v2sched").end()
+    whole.go()
+    finished = undone = 0
+    for k in range(1, whole.count + 1):
+        room = rolling("abc", "w", "v2sched")
+        room.crash = k
+        with pytest.raises(Crash):
+            room.go()
+        room.crash = None
+        try:
+            room.go()
+            assert room.end() == whole.end(), k
+            finished += 1
+        except KeyError:  # cut off among its renames: `Host.former` says so
+            room.rolls = False
+            assert not room.go().blocked
+            assert room.end() == newest, k
+            undone += 1
+    assert finished and undone
+
+
+def test_a_rollback_needs_the_quorum_too() -> None:
+    room = rolling("abc", "w", "v2")
+    room.dead.add("c")
+    assert show(room.seen()) == ["blocked: a can't stop: no quorum without it"]
+
+
 ORDER = {
     "init three with workers": ["turn a turn b turn c", "turn w turn x", "apply"],
     "join and flag": ["learner d", "turn d", "voter d", "turn a", "turn b", "turn c", "apply"],

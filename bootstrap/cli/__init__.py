@@ -19,6 +19,7 @@ COMMANDS = {
     "join": ("join", "Add the nodes that cluster.yaml names and the cluster lacks."),
     "plan": ("plan", "Show what apply would change, and change nothing."),
     "apply": ("apply", "Make the cluster what cluster.yaml says."),
+    "rollback": ("rollback", "Give nodes back what they had before their last change."),
     "verify": ("verify", "Find out whether nodes are as they were left; write nothing."),
     "status": ("status", "Show nodes, components and etcd as they are now."),
     "diagnose": ("diagnose", "Say what is wrong on a node, why, and what to do about it."),

@@ -33,6 +33,7 @@ class Change:
     scope: Scope = EVERYTHING
     kept: Path | None = None  # a plan that was kept: this and nothing else
     dry: bool = False  # everything but writing
+    back: tuple[str, ...] | None = None  # nodes that go back to their former generation; (): all of them
 
 
 def change(asked: Change) -> int:
@@ -45,7 +46,7 @@ def change(asked: Change) -> int:
         began, status = time.monotonic(), None
         while status is None:
             with progress.shown():
-                world = session.world(leaving=_leaving(asked, session))
+                world = _look(asked, session)
             final = time.monotonic() - began > asked.timeout
             status = _changed(asked, session, world, progress, final=final)
         return status
@@ -56,18 +57,17 @@ def scope(nodes: tuple[str, ...], held: tuple[str, ...]) -> Scope:
     return Scope(frozenset(nodes) or None, frozenset(held))
 
 
-def _leaving(asked: Change, session: Session) -> frozenset[str]:
+def _look(asked: Change, session: Session) -> World:
     names = frozenset(session.hosts.addresses)
-    if asked.leaving is None:
-        return names
-    if unknown := sorted(set(asked.leaving) - names):
+    if unknown := sorted({*(asked.leaving or ()), *(asked.back or ())} - names):
         raise Problem(
             f"cluster.yaml names no node {unknown[0]}",
             why=f"it names {', '.join(sorted(names))}; how to reach a node stands there",
             next="leave the node's entry in cluster.yaml until it is removed",
             code=Code.USAGE,
         )
-    return frozenset(asked.leaving)
+    leaving = names if asked.leaving is None else frozenset(asked.leaving)
+    return session.world(leaving=leaving, back=None if asked.back is None else frozenset(asked.back))
 
 
 def _changed(asked: Change, session: Session, world: World, progress: output.Progress, *, final: bool) -> int | None:
@@ -90,7 +90,7 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
         confirm("go on?")
     with progress.shown():
         if session.take(asked.command, wait=asked.wait):
-            world = session.world(leaving=world.leaving)  # the run compares it with what was approved
+            world = _look(asked, session)  # the run compares it with what was approved
         session.keep()
         with finishing(session):
             outcome = session.run(world, plan)
@@ -124,7 +124,9 @@ def _idle(asked: Change, session: Session, world: World, plan: Plan) -> int | No
             return None
         session.keep()
     if not session.hosts.unreachable:
-        output.note("nothing to do: everything is as cluster.yaml says")
+        rolled = asked.back is not None
+        what = "no node has a generation to go back to" if rolled else "everything is as cluster.yaml says"
+        output.note(f"nothing to do: {what}")
     return _left(session, world)
 
 

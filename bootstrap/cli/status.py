@@ -35,6 +35,12 @@ def command(path: Path, form: str) -> int:
         for node in found["nodes"]:
             if "why" in node:
                 output.note(node["why"])
+            if node.get("unfinished"):
+                output.note(
+                    f"{node['name']}: a change was begun and is not finished; bootstrap apply finishes or undoes it"
+                )
+            elif node.get("rolledBack"):
+                output.note(f"{node['name']}: was rolled back; bootstrap plan shows what cluster.yaml asks for")
         members = found["etcd"]
         click.echo(f"\netcd: {len(members)} members" if members is not None else "\netcd: can't be asked")
     states = {node["state"] for node in found["nodes"]}

@@ -1,0 +1,31 @@
+"""`bootstrap rollback`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bootstrap.cli import options
+
+
+@click.command(epilog="\b\nExamples:\n  bootstrap rollback\n  bootstrap rollback cp2 --yes")
+@click.argument("nodes", nargs=-1, metavar="[NODE…]")
+@options.file
+@options.timeout
+@options.wait
+@options.yes
+def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, yes: bool) -> int:
+    """Give nodes back the files they had before their last change.
+
+    All nodes, or those named; one that has gone back stays so. Shows the plan and asks, and goes from node to node as
+    apply does. Objects of the API stay as they are. cluster.yaml still asks for the newer: change it, or apply puts it
+    again. Not over a minor of etcd, whose data can't go back.
+    """
+    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.output import note
+
+    status = change(Change("rollback", path, timeout, wait, ask=not yes, back=nodes))
+    if status == 0:
+        note("cluster.yaml still asks for what was rolled back; next: bootstrap plan")
+    return status
