@@ -61,20 +61,21 @@ class Client:
             response = self._connection.getresponse()
             body = response.read()
         except TimeoutError as error:
-            self._hang_up()
+            self.hang_up()
             return f"{type(error).__name__}", None
         except (OSError, http.client.HTTPException) as error:  # reset, refused, or closed before it answered
-            self._hang_up()
+            self.hang_up()
             return f"{type(error).__name__}: {error}", 0.05
         if response.getheader("Connection") == "close":
-            self._hang_up()
+            self.hang_up()
         if response.status == 200:
             json.loads(body)
             return "", None
         again = response.getheader("Retry-After")
         return f"{response.status} {body[-200:].decode(errors='replace')}", float(again) if again else None
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """The connection ends."""
         if self._connection:
             self._connection.close()
             self._connection = None
@@ -103,3 +104,5 @@ def clients(cluster: Desk) -> Iterator[tuple[Client, Client]]:
         stop.set()
         for thread in threads:
             thread.join()
+        for client in both:
+            client.hang_up()
