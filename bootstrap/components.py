@@ -161,8 +161,12 @@ def components(cluster: Cluster, node: Node) -> tuple[Component, ...]:
             ),
             node=node,
             config=tuple(
-                _config(f"{flags.POLICIES}/{name}", text(f"policies/{name}"), "kube-apiserver")
-                for name in ("admission.yaml", "audit.yaml", "authentication.yaml")
+                _config(f"{flags.POLICIES}/{name}", content, "kube-apiserver")
+                for name, content in (
+                    ("admission.yaml", text("policies/admission.yaml")),
+                    ("audit.yaml", text("policies/audit.yaml")),
+                    ("authentication.yaml", render("policies/authentication.yaml.j2", {"open": _open(cluster)})),
+                )
             ),
             trusts=True,
         ),
@@ -198,6 +202,11 @@ def components(cluster: Cluster, node: Node) -> tuple[Component, ...]:
             if not another.nodes or node.name in another.nodes
         ),
     )
+
+
+def _open(cluster: Cluster) -> list[str]:
+    """Paths of the API that need no credential, beside those about health: what `kubeadm join` asks first."""
+    return ["/api/v1/namespaces/kube-public/configmaps/cluster-info"] if cluster.kubeadm_join else []
 
 
 def _further(cluster: Cluster, node: Node, another: model.Scheduler) -> Component:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,6 +75,14 @@ class Etcd:
     def remove(self, member: str) -> None:
         """Out of the list."""
         self._ask("cluster/member/remove", {"ID": member})
+
+    def delete(self, key: str) -> None:
+        """What is stored under a key goes; nothing is fine too."""
+        self._ask("kv/deleterange", {"key": b64encode(key.encode()).decode()})
+
+    def status(self) -> dict[str, Any]:
+        """What this member says of itself: `leader`, `version`, `dbSize`, its own id in `header`."""
+        return self._ask("maintenance/status", {})
 
     def _ask(self, path: str, question: Mapping[str, object]) -> dict[str, Any]:
         response = self._client.post(f"/v3/{path}", json=dict(question))

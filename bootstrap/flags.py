@@ -15,6 +15,8 @@ Flags = dict[str, str]
 
 POLICIES = f"{paths.KUBERNETES}/policies"
 ENCRYPTION = f"{paths.KUBERNETES}/encryption.yaml"
+# With kubeadmJoin: our authority, and that of kubelets which joined by it.
+CLIENTS = f"{paths.PKI}/kubernetes-cas.crt"
 
 # Forward secrecy and authenticated encryption only. TLS 1.3 has suites of its own, which nobody can choose;
 # HTTP/2 over TLS 1.2 needs AES_128_GCM_SHA256 (https://www.rfc-editor.org/rfc/rfc9113#section-9.2.2).
@@ -97,7 +99,9 @@ def birth(founders: Iterable[tuple[str, str]], state: str) -> Flags:
 def apiserver(cluster: Cluster, node: Node) -> Flags:
     """The flags of the API server, which speaks to its own node's etcd only."""
     pki = paths.PKI
-    return TLS | (drain() if cluster.endpoint else {}) | {
+    authorities = CLIENTS if cluster.kubeadm_join else f"{pki}/ca.crt"
+    tokens = {"enable-bootstrap-token-auth": "true"} if cluster.kubeadm_join else {}
+    return TLS | (drain() if cluster.endpoint else {}) | tokens | {
         "advertise-address": node.address,
         "secure-port": str(API_PORT),
         "service-cluster-ip-range": cluster.networking.service_subnet,
@@ -107,7 +111,7 @@ def apiserver(cluster: Cluster, node: Node) -> Flags:
         "shutdown-watch-termination-grace-period": "2s",  # else it waits for its clients' watches as for requests
         # who is who
         "authentication-config": f"{POLICIES}/authentication.yaml",
-        "client-ca-file": f"{pki}/ca.crt",
+        "client-ca-file": authorities,
         "tls-cert-file": f"{pki}/apiserver.crt",
         "tls-private-key-file": f"{pki}/apiserver.key",
         "service-account-issuer": f"https://kubernetes.default.svc.{cluster.networking.dns_domain}",
@@ -135,7 +139,7 @@ def apiserver(cluster: Cluster, node: Node) -> Flags:
         "etcd-cafile": f"{pki}/etcd/ca.crt",
         "etcd-certfile": f"{pki}/apiserver-etcd-client.crt",
         "etcd-keyfile": f"{pki}/apiserver-etcd-client.key",
-        "kubelet-certificate-authority": f"{pki}/ca.crt",
+        "kubelet-certificate-authority": authorities,
         "kubelet-client-certificate": f"{pki}/apiserver-kubelet-client.crt",
         "kubelet-client-key": f"{pki}/apiserver-kubelet-client.key",
         "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
@@ -155,8 +159,8 @@ def drain() -> Flags:
 def controller_manager(cluster: Cluster) -> Flags:
     """The flags of the controller manager.
 
-    It gets no CA key, so it signs no certificate requests: told of no --cluster-signing-* file, its signer
-    does not start; whoever wants one can still name the files:
+    Without kubeadmJoin it gets no CA key, so it signs no certificate requests: told of no --cluster-signing-* file,
+    its signer does not start; whoever wants one can still name the files:
     https://github.com/kubernetes/kubernetes/blob/v1.37.2/cmd/kube-controller-manager/app/certificates.go
     """
     conf, pki, networking = f"{paths.KUBERNETES}/controller-manager.conf", paths.PKI, cluster.networking
@@ -166,7 +170,7 @@ def controller_manager(cluster: Cluster) -> Flags:
         "cluster-cidr": networking.pod_subnet,
         "service-cluster-ip-range": networking.service_subnet,
     }
-    return TLS | (subnets if allots else {}) | {
+    return TLS | (subnets if allots else {}) | (signing(cluster) if cluster.kubeadm_join else {}) | {
         "allocate-node-cidrs": str(allots).lower(),
         "authentication-kubeconfig": conf,
         "authorization-kubeconfig": conf,
@@ -182,6 +186,20 @@ def controller_manager(cluster: Cluster) -> Flags:
         "terminated-pod-gc-threshold": "1000",
         "use-service-account-credentials": "true",
     }  # fmt: skip
+
+
+def signing(cluster: Cluster) -> Flags:
+    """What lets kubelets in that join by kubeadm: tokens, and certificates of an authority that signs nothing else."""
+    key = f"{paths.PKI}/kubelet-ca"
+    return {
+        "controllers": "*,bootstrapsigner,tokencleaner",
+        "cluster-signing-duration": f"{24 * cluster.certificate_validity_days}h0m0s",
+        **{
+            f"cluster-signing-kubelet-{use}-{half}-file": f"{key}.{suffix}"
+            for use in ("client", "serving")
+            for half, suffix in (("cert", "crt"), ("key", "key"))
+        },
+    }
 
 
 def scheduler(name: str) -> Flags:

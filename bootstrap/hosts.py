@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from bootstrap import credentials, flags, health, trace, tunnel
+from bootstrap import credentials, flags, health, roster, trace, tunnel
 from bootstrap.components import Probe, components
 from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
@@ -37,7 +37,15 @@ class Hosts:
     """The nodes of one cluster, opened when they are first asked."""
 
     def __init__(self, cluster: Cluster, store: MutableMapping[str, bytes], known_hosts: Path, report: Report) -> None:
-        """Nothing is connected yet; `store` holds the identities by which etcd and the API know us."""
+        """Nothing is connected yet; `store` holds the identities by which etcd and the API know us.
+
+        Nodes that were in the file once can be asked too.
+        """
+        gone = roster.gone(store, cluster)
+        self.former = frozenset(name for name, one in gone.items() if not one.removed)  # they hold what was theirs
+        self.nodes: Mapping[str, Node] = {name: one.node for name, one in gone.items()} | {
+            node.name: node for node in cluster.nodes
+        }
         self.cluster, self.store, self.report = cluster, store, report
         self.known: dict[str, Facts] = {}  # as they were last told
         self.members: Mapping[str, Listed] | None = None  # as etcd last told
@@ -46,7 +54,7 @@ class Hosts:
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.asked_to_stop = False  # once what is under way is done
         self.pool = ThreadPoolExecutor(16)
-        self._hosts = {node.name: Host(node.name, login(cluster, node, known_hosts)) for node in cluster.nodes}
+        self._hosts = {name: Host(name, login(cluster, node, known_hosts)) for name, node in self.nodes.items()}
         self._kube: tuple[str, Kube] | None = None  # and the node it goes through
 
     def close(self, *, at_once: bool = False) -> None:
@@ -86,7 +94,7 @@ class Hosts:
         return self[node.name].observe(self.cluster.etcd.data_dir, manifests)
 
     def _look(self, name: str) -> Facts | None:
-        node = self.cluster.node(name)
+        node = self.nodes[name]
         try:
             facts = self.facts(node)
         except Problem as problem:
@@ -105,7 +113,8 @@ class Hosts:
             try:
                 with trace.span("asks etcd for its members", name):
                     etcd = self.etcd(name)
-                    members, alarms = etcd.members(self.addresses), etcd.alarms()
+                    members = etcd.members({node: one.address for node, one in self.nodes.items()})
+                    alarms = etcd.alarms()
             except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
                 continue
             self.alarms = alarms
@@ -139,7 +148,7 @@ class Hosts:
 
     def _client(self, node: str, port: int, identity: credentials.Identity) -> httpx2.Client:
         tls = tunnel.context(identity.ca, identity.certificate, identity.key)
-        loopback = flags.loopback(self.cluster.node(node))
+        loopback = flags.loopback(self.nodes[node])
         return tunnel.client(self[node].dial, f"https://{bracketed(loopback)}:{port}", tls)
 
     def probes(self, node: Node) -> list[Probe]:

@@ -106,14 +106,24 @@ class Kube:
                 if response.status_code != 404:
                     self._read(response, f"delete {name}")
 
-    def cordon(self, node: str) -> bool:
-        """No new pods go there; False when there is no such node."""
+    def merge(self, path: str, change: Mapping[str, Any]) -> None:
+        """These fields of what lies there, and no others (a JSON merge patch)."""
+        kind, content = "application/merge-patch+json", json.dumps(change).encode()
+        self._read(self._ask("PATCH", path, content=content, kind=kind), f"change {path}")
+
+    def cordon(self, node: str) -> dict[str, Any] | None:
+        """No new pods go there; the Node as it was, None when there is none."""
         path = f"/api/v1/nodes/{node}"
-        if self.get(path) is None:
-            return False
-        content = json.dumps({"spec": {"unschedulable": True}}).encode()
-        self._read(self._ask("PATCH", path, content=content, kind="application/merge-patch+json"), f"cordon {node}")
-        return True
+        if (found := self.get(path)) is not None:
+            self.merge(path, {"spec": {"unschedulable": True}})
+        return found
+
+    def servers(self) -> set[str]:
+        """The addresses of the API servers that the Service `kubernetes` leads to."""
+        path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+        listed = self.get(f"{path}?labelSelector=kubernetes.io/service-name=kubernetes") or {}
+        ends = (end for piece in listed.get("items", ()) for end in piece.get("endpoints") or ())
+        return {address for end in ends for address in end["addresses"]}
 
     def pods(self, node: str) -> list[dict[str, Any]]:
         """Every pod bound to a node."""

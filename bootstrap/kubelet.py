@@ -88,7 +88,8 @@ def files(cluster: Cluster, node: Node, machine: Machine, pods: Mapping[str, str
 def shared(cluster: Cluster) -> dict[str, Any]:
     """The KubeletConfiguration all nodes have in common, as kubeadm keeps it in the ConfigMap kubelet-config.
 
-    It holds nothing of one node (no certificate paths): a kubelet that `kubeadm join` starts can use it.
+    It holds nothing of one node (no certificate paths): a kubelet that `kubeadm join` starts uses it, and asks for
+    its serving certificate, which `serving` approves.
     """
     defaults = {
         "authentication": {
@@ -111,7 +112,8 @@ def shared(cluster: Cluster) -> dict[str, Any]:
         "tlsCipherSuites": CIPHERS.split(","),
         "tlsMinVersion": "VersionTLS12",
     }
-    return documents.merged(defaults, cluster.kubelet, _KIND)
+    asks = {"serverTLSBootstrap": True} if cluster.kubeadm_join else {}
+    return documents.merged(defaults, asks, cluster.kubelet, _KIND)
 
 
 def config(cluster: Cluster, node: Node, machine: Machine) -> dict[str, Any]:

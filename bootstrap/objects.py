@@ -17,7 +17,8 @@ from bootstrap.spec.model import Cluster, Component, Scheduler
 
 OURS = {"app.kubernetes.io/managed-by": "bootstrap"}  # what carries it is put by force; a manifest of the user's is not
 
-_SYSTEM = "kube-system"
+JOINING = "system:bootstrappers:kubeadm:default-node-token"  # the group of who shows a bootstrap token
+SYSTEM = "kube-system"
 _RBAC = "rbac.authorization.k8s.io"
 
 # What others need goes first, what calls into the cluster goes last; what stands in neither goes between.
@@ -104,8 +105,8 @@ def ordered(wanted: Iterable[Object]) -> tuple[Object, ...]:
 def rbac(cluster: Cluster) -> tuple[Object, ...]:
     """What admin.conf's group and the API servers' client of the kubelets may do: both are nobody without it."""
     return (
-        _binding("kubeadm:cluster-admins", "ClusterRole", "cluster-admin", "Group", "kubeadm:cluster-admins"),
-        _binding(
+        binding("kubeadm:cluster-admins", "ClusterRole", "cluster-admin", "Group", "kubeadm:cluster-admins"),
+        binding(
             "kubeadm:apiserver-kubelet-client",
             "ClusterRole",
             "system:kubelet-api-admin",
@@ -123,13 +124,13 @@ def schedulers(cluster: Cluster) -> tuple[Object, ...]:
 def _scheduler(scheduler: Scheduler) -> Iterator[Object]:
     user = f"scheduler:{scheduler.name}"
     name = f"bootstrap:{user}"
-    yield _binding(name, "ClusterRole", "system:kube-scheduler", "User", user)
-    yield _binding(f"{name}:volumes", "ClusterRole", "system:volume-scheduler", "User", user)
+    yield binding(name, "ClusterRole", "system:kube-scheduler", "User", user)
+    yield binding(f"{name}:volumes", "ClusterRole", "system:volume-scheduler", "User", user)
     reader = "extension-apiserver-authentication-reader"
-    yield _binding(f"{name}:authentication", "Role", reader, "User", user)
+    yield binding(f"{name}:authentication", "Role", reader, "User", user)
     # system:kube-scheduler may create any lease, and touch none but `kube-scheduler`.
-    yield _role(f"{name}:lease", "coordination.k8s.io", "leases", scheduler.name, ["get", "update"])
-    yield _binding(f"{name}:lease", "Role", f"{name}:lease", "User", user)
+    yield role(f"{name}:lease", "coordination.k8s.io", "leases", scheduler.name, ["get", "update"])
+    yield binding(f"{name}:lease", "Role", f"{name}:lease", "User", user)
 
 
 def marks(cluster: Cluster) -> tuple[Object, ...]:
@@ -161,13 +162,14 @@ def configs(cluster: Cluster, kubelet_config: Mapping[str, Any]) -> tuple[Object
         ("kubeadm-config", "ClusterConfiguration", cluster_configuration(cluster), "kubeadm:nodes-kubeadm-config"),
         ("kubelet-config", "kubelet", kubelet_config, "kubeadm:kubelet-config"),
     )
+    readers = [*([JOINING] if cluster.kubeadm_join else []), "system:nodes"]
     return tuple(
         each
-        for name, entry, content, role in stored
+        for name, entry, content, reader in stored
         for each in (
-            _ours("v1", "ConfigMap", name, _SYSTEM) | {"data": {entry: documents.dump(dict(content))}},
-            _role(role, "", "configmaps", name, ["get"]),
-            _binding(role, "Role", role, "Group", "system:nodes"),
+            ours("v1", "ConfigMap", name, SYSTEM) | {"data": {entry: documents.dump(dict(content))}},
+            role(reader, "", "configmaps", name, ["get"]),
+            binding(reader, "Role", reader, "Group", *readers),
         )
     )
 
@@ -277,19 +279,22 @@ def _labelled(wanted: Object) -> Object:
     return wanted | {"metadata": metadata | {"labels": (metadata.get("labels") or {}) | OURS}}
 
 
-def _ours(version: str, kind: str, name: str, namespace: str) -> Object:
+def ours(version: str, kind: str, name: str, namespace: str) -> Object:
+    """An object with our label, and nothing in it yet; `namespace` "": it belongs to none."""
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": version, "kind": kind, "metadata": metadata | {"labels": OURS}}
 
 
-def _role(name: str, group: str, resource: str, only: str, verbs: list[str]) -> Object:
+def role(name: str, group: str, resource: str, only: str, verbs: list[str], *, namespace: str = SYSTEM) -> Object:
+    """Verbs on the `only` object of this name."""
     rule = {"apiGroups": [group], "resources": [resource], "resourceNames": [only], "verbs": verbs}
-    return _ours(f"{_RBAC}/v1", "Role", name, _SYSTEM) | {"rules": [rule]}
+    return ours(f"{_RBAC}/v1", "Role", name, namespace) | {"rules": [rule]}
 
 
-def _binding(name: str, role_kind: str, role: str, subject_kind: str, subject: str) -> Object:
-    namespace = _SYSTEM if role_kind == "Role" else ""
-    return _ours(f"{_RBAC}/v1", f"{role_kind}Binding", name, namespace) | {
+def binding(name: str, role_kind: str, role: str, subject_kind: str, *subjects: str, namespace: str = SYSTEM) -> Object:
+    """Who has a role; that of a ClusterRole holds everywhere."""
+    namespace = namespace if role_kind == "Role" else ""
+    return ours(f"{_RBAC}/v1", f"{role_kind}Binding", name, namespace) | {
         "roleRef": {"apiGroup": _RBAC, "kind": role_kind, "name": role},
-        "subjects": [{"apiGroup": _RBAC, "kind": subject_kind, "name": subject}],
+        "subjects": [{"apiGroup": _RBAC, "kind": subject_kind, "name": subject} for subject in subjects],
     }

@@ -136,7 +136,9 @@ def leave(world: World, turns: Turns) -> Wave | Blocked:
         if node in members:
             if keeps_quorum(world, node, removed=True):
                 return (Member(node, None),)
-            return Blocked(f"{node} can't leave: no quorum without it")
+            could = sorted(n for n, m in members.items() if m.votes and keeps_quorum(world, n, removed=True))
+            hint = f"; {', '.join(could)} could" if could else ": first bring back who is down, or let another join"
+            return Blocked(f"{node} can't leave: no quorum without it{hint}")
         if node in turns:
             return (turns[node],)
         if node in world.nodes:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx2
 
-from bootstrap import documents, explain, health, kubelet, redact, trace
+from bootstrap import documents, explain, health, kubelet, redact, serving, trace
 from bootstrap.components import Probe, components
 from bootstrap.documents import Object
-from bootstrap.drain import drain
+from bootstrap.drain import drain, unlisted
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Event, Hosts
 from bootstrap.kube import Kube
 from bootstrap.lock import Lock
 from bootstrap.run import Failure
 from bootstrap.spec.model import Cluster, Node
-from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave
+from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave, about
 
 REGISTERED = 60.0  # seconds a kubelet may take to register its node, once the API answers
 
@@ -75,7 +76,7 @@ class Steps:
 
     def _turned(self, turn: Turn) -> Failure | None:
         name, host, cluster = turn.node, self.hosts[turn.node], self.hosts.cluster
-        node, was = cluster.node(name), self.hosts.known[name]
+        node, was = self.hosts.nodes[name], self.hosts.known[name]
         self._say(name, summary(turn, was))
         leaving, epoch = leaving_kubelet(cluster, node, was), self.lock.epoch
         if "etcd" in turn.restart:
@@ -169,7 +170,7 @@ class Steps:
             listed = etcd.members(self.hosts.addresses)
             match votes:
                 case False:
-                    etcd.add_learner(self.hosts.cluster.node(node).address)
+                    etcd.add_learner(self.hosts.nodes[node].address)
                     self._say(node, "is a learner of etcd")
                 case True if node not in listed:
                     return Failure("etcd does not list it any more", content=False)
@@ -185,7 +186,7 @@ class Steps:
         except Problem as problem:
             return Failure(f"etcd did not change its list: {problem.what}", content=False)
         if votes:
-            return self._healthy(self.hosts.cluster.node(node), self.hosts.known[node].record.runs, soak=False)
+            return self._healthy(self.hosts.nodes[node], self.hosts.known[node].record.runs, soak=False)
         return None
 
     def _kube(self) -> Kube:
@@ -195,18 +196,21 @@ class Steps:
         return kube
 
     def _drain(self, node: str) -> None:
-        alive = node in self.hosts.known
-        drain(self._kube(), node, seconds=self.wait, alive=alive, say=lambda text: self._say(node, text))
+        reached = node in self.hosts.known
+        drain(self._kube(), node, seconds=self.wait, reached=reached, say=lambda text: self._say(node, text))
 
     def _apply(self, step: Apply) -> None:
         if not self.hosts.running("kube-apiserver"):
             self.hosts.observe(self.hosts.addresses)
         kube = self._kube()
-        put = [key for _, key, _ in step.put]
+        put = [key for _, key, _ in step.put if not key.startswith(serving.PREFIX)]
+        for name in (key for _, key, _ in step.put if key.startswith(serving.PREFIX)):
+            serving.approve(kube, name)
         marked = frozenset(key.rpartition("|")[2] for key in put if key.startswith("|Node|"))
         with trace.span("waits until the nodes are registered"):
             registered(kube, marked, self.hosts.stopping.is_set)
         wanted = self.objects(marked)
+        servers = {node: found for node in about(step) if (found := self._server(kube, node))}
         ours = set(kube.inventory()) | {key for key in put if not key.startswith("|Node|")}
         kube.note(ours)
         with trace.span("puts objects"):
@@ -214,7 +218,31 @@ class Steps:
         kube.drop(step.drop)
         if step.drop:
             kube.note(ours - set(step.drop))
-        self._say("", f"{len(put)} objects put, {len(step.drop)} dropped")
+        for node, address in sorted(servers.items()):
+            unlisted(
+                kube,
+                address,
+                expire=partial(self._expire, node, address),
+                stopped=self.hosts.stopping.is_set,
+                say=partial(self._say, node),
+            )
+        self._say("", f"{len(step.put)} objects put, {len(step.drop)} dropped")
+
+    def _server(self, kube: Kube, node: str) -> str:
+        """The address of a control-plane node's API server, also where only the API still knows it; "": it has none."""
+        if node in self.hosts.nodes:
+            return self.hosts.nodes[node].address if self.hosts.nodes[node].control_plane else ""
+        found = kube.get(f"/api/v1/nodes/{node}")
+        if not found or "node-role.kubernetes.io/control-plane" not in found["metadata"].get("labels", {}):
+            return ""
+        return next((each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"), "")
+
+    def _expire(self, node: str, address: str) -> None:
+        """Nobody serves at this address any more, whatever the API server there left in etcd."""
+        for through in self.hosts.running("etcd"):
+            if through != node:
+                self.hosts.etcd(through).delete(f"/registry/masterleases/{address}")
+                return
 
 
 def graces(cluster: Cluster, node: Node) -> dict[str, int]:

@@ -6,15 +6,18 @@ import ipaddress
 import shlex
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from bootstrap import checks, credentials, objects, spec, state, trace
+from bootstrap import checks, credentials, joining, objects, roster, serving, spec, state, tokens, trace
+from bootstrap.drain import ready
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
-from bootstrap.kube import UNWANTED, Unanswered, fingerprint
+from bootstrap.kube import UNWANTED, Kube, Unanswered, fingerprint
 from bootstrap.lock import Lock
 from bootstrap.phases import PHASES, Setting
 from bootstrap.plan import Plan, allowed, departure, plan
@@ -73,6 +76,11 @@ class Session:
             with state.locked(self.directory):
                 kept.update(self.store.maps[0])
         self.hosts.store = kept
+        roster.note(kept, self.cluster)
+
+    def forget(self, nodes: Iterable[str], reached: AbstractSet[str]) -> None:
+        """These were removed; how to reach them is kept only of who was not reached."""
+        roster.forget(state.Store(self.directory), nodes, reached)
 
     def take(self, command: str, *, wait: float = 0) -> bool:
         """The cluster's lock, until the session ends; True where others were at work since we looked: look again.
@@ -90,20 +98,30 @@ class Session:
             self._objects.clear()
         return moved
 
-    def world(self, *, leaving: frozenset[str] = frozenset(), back: frozenset[str] | None = None) -> World:
-        """Everything, as it is now; the nodes that go `back` (none named: all) go to their former generation.
+    def world(
+        self,
+        *,
+        leaving: frozenset[str] = frozenset(),
+        only: frozenset[str] = frozenset(),
+        back: frozenset[str] | None = None,
+    ) -> World:
+        """Everything, as it is now.
+
+        Of the nodes that the cluster lacks, `only` these come (none named: all do); the nodes that go `back` (none
+        named: all) go to their former generation.
 
         Problem when a node carries another cluster, our state was lost, or the file asks for what can't change.
         """
-        facts, members = self.observe(self.hosts.addresses)
+        facts, members = self.observe(self.hosts.addresses.keys() | (leaving & self.hosts.nodes.keys()))
         self._refuse_strangers(facts)
         self._refuse_newer(facts)
         with trace.span("issues credentials"):
             credentials.issue(self.cluster, self.store, datetime.now(UTC))
+        later = self._strangers(facts, members) - only if only else frozenset()
         world = World(
-            wanted=self.hosts.addresses,
-            voters=frozenset(node.name for node in self.cluster.voters),
-            facts=facts,
+            wanted={node: address for node, address in self.hosts.addresses.items() if node not in later},
+            voters=frozenset(node.name for node in self.cluster.voters) - later,
+            facts={node: told for node, told in facts.items() if node not in later},
             members=members,
             leaving=leaving,
             former=None if back is None else self._former(facts, back),
@@ -116,12 +134,13 @@ class Session:
         if members and (kube := self.hosts.kube()):
             try:
                 nodes = kube.nodes()
-                with trace.span("compares objects"):
-                    seen = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
-                if self.scope.holds_objects:
-                    # An inventory does not say which phase wanted an object: nothing is dropped while one is held.
-                    seen = {key: print_ for key, print_ in seen.items() if print_ != UNWANTED}
-                return replace(world, nodes=nodes, objects=seen)
+                kept = nodes.keys() | self.hosts.former | members.keys()
+                return replace(
+                    world,
+                    nodes=nodes,
+                    objects=self._seen(kube, nodes),
+                    pods=pod_networks(self.cluster, facts, kept),
+                )
             except Unanswered:
                 return world  # it runs, and can't be asked: the plan ends there
         return world
@@ -135,6 +154,58 @@ class Session:
         )
         found = self.hosts.pool.map(lambda node: self.hosts[node].former(facts[node]), asked)
         return {node: former for node, former in zip(asked, found, strict=True) if former}
+
+    def _seen(self, kube: Kube, nodes: Mapping[str, bool]) -> dict[str, str]:
+        """Objects as they are; with them what people made of kubeadmJoin: requests to approve, tokens to take away."""
+        with trace.span("compares objects"):
+            found = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
+        if self.cluster.kubeadm_join:
+            asked = serving.pending(kube, self.taken)
+            found |= {key: serving.PENDING for key, wrong in asked.items() if not wrong}
+        elif joining.KEY in found:
+            found |= dict.fromkeys(tokens.keys(kube), UNWANTED)
+        if self.scope.holds_objects:
+            # An inventory does not say which phase wanted an object: nothing is dropped while one is held.
+            found = {key: print_ for key, print_ in found.items() if print_ != UNWANTED}
+        return found
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Names and addresses that a node which joins by kubeadm can't have for its own."""
+        nodes = self.hosts.nodes.values()
+        names = {name for node in nodes for name in (node.name, node.address)}
+        return frozenset(names | {urlsplit(self.cluster.public_url).hostname or ""})
+
+    def without_network(self) -> list[str]:
+        """Nodes that are not Ready, where that is for a network plugin of the user's own to change."""
+        kube = self.hosts.kube() if self.cluster.networking.plugin == "none" else None
+        listed = (kube and kube.get("/api/v1/nodes")) or {}
+        return [node["metadata"]["name"] for node in listed.get("items", ()) if not ready(node)]
+
+    def unnamed(self, world: World) -> list[str]:
+        """Who belongs to the cluster, and neither stands in the file nor may have come by `kubeadm join`."""
+        here = world.nodes.keys() | (world.members or {}).keys()
+        came = self.joined(world) if self.cluster.kubeadm_join else ()
+        return sorted(here - self.hosts.addresses.keys() - world.leaving - set(came))
+
+    def joined(self, world: World) -> list[str]:
+        """Registered nodes that never stood in cluster.yaml: they joined by kubeadm, or somehow else."""
+        return sorted(world.nodes.keys() - self.hosts.nodes.keys() - (world.members or {}).keys())
+
+    def api(self) -> Kube:
+        """The API, through a control-plane node; Problem when none answers."""
+        self.observe(node.name for node in self.cluster.voters)
+        kube = self.hosts.kube() if "pki/ca.crt" in self.store else None
+        if kube is None:
+            why = "\n".join(problem.what for problem in self.hosts.unreachable.values())
+            raise Problem("no API server answers", why=why, next="bootstrap status", code=Code.UNREACHABLE)
+        return kube
+
+    def _strangers(self, facts: Mapping[str, Facts], members: Mapping[str, Listed] | None) -> frozenset[str]:
+        """Nodes of the file that have nothing of ours, or no longer; Problem when nobody can be joined."""
+        if not members:
+            raise Problem("there is no cluster that answers, to join", next="bootstrap init, or: bootstrap status")
+        return frozenset(node for node, told in facts.items() if not told.record.files)
 
     def _refuse_strangers(self, facts: Mapping[str, Facts]) -> None:
         ours = credentials.uid(self.store) if "pki/ca.crt" in self.store else ""
@@ -201,7 +272,8 @@ class Session:
         return Wants(
             files=self.files,
             objects=lambda world: {
-                key: fingerprint(each) for key, each in self.objects(frozenset(world.nodes)).items()
+                **{key: fingerprint(each) for key, each in self.objects(frozenset(world.nodes)).items()},
+                **{key: serving.APPROVED for key in world.objects or () if key.startswith(serving.PREFIX)},
             },
             uid=credentials.uid(self.store),
             constants=self.constants,
@@ -243,6 +315,7 @@ class Session:
         """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""
         if not world.leaving and world.former is None:
             checks.refuse(self.cluster, world)
+            self._refuse_orphans(world)
         if not all(allowed(command, wave, world) for wave in made.waves):
             joins = all(allowed("join", wave, world) for wave in made.waves)
             why = "etcd's list would change" if joins else "a part that runs would stop"
@@ -250,6 +323,17 @@ class Session:
                 f"cluster.yaml asks for changes that {command} must not make: {why}",
                 next="bootstrap join" if joins else "bootstrap apply",
                 code=Code.CHANGES,
+            )
+
+    def _refuse_orphans(self, world: World) -> None:
+        """Problem when kubeadmJoin is to end while nodes live by it: the API servers would not know them any more."""
+        ends = not self.cluster.kubeadm_join and joining.KEY in (world.objects or {})
+        if ends and (left := self.joined(world)):
+            raise Problem(
+                f"kubeadmJoin can't end while nodes are there that joined by it: {', '.join(left)}",
+                why="their certificates are of the authority that goes with it",
+                next=f"bootstrap remove {' '.join(left)}; then run the same command again",
+                code=Code.REFUSED,
             )
 
     def run(self, world: World, approved: Plan) -> Outcome:
@@ -277,11 +361,20 @@ class Session:
         self._steps.back(node)
 
 
-def pod_networks(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, str]:
-    """node -> pod CIDR: the union over the records, and the lowest free one for who has none."""
+def pod_networks(cluster: Cluster, facts: Mapping[str, Facts], kept: AbstractSet[str] | None = None) -> dict[str, str]:
+    """node -> pod CIDR: the union over the records, and the lowest free one for who has none.
+
+    It is free again once its node was removed: it is neither in the file nor among `kept` (None: nobody can tell).
+    """
     if cluster.networking.plugin != "bridge":
         return {}
-    known = {node: cidr for told in facts.values() for node, cidr in told.record.pods.items()}
+    named = {node.name for node in cluster.nodes}
+    known = {
+        node: cidr
+        for told in facts.values()
+        for node, cidr in told.record.pods.items()
+        if kept is None or node in named or node in kept
+    }
     subnet = ipaddress.ip_network(cluster.networking.pod_subnet)
     taken = set(known.values())
     every = (str(part) for part in subnet.subnets(new_prefix=24 if subnet.version == 4 else 64))
@@ -291,7 +384,8 @@ def pod_networks(cluster: Cluster, facts: Mapping[str, Facts]) -> dict[str, str]
     if len(allotted) < len(new):
         raise Problem(
             f"{subnet} has no pod network left for {', '.join(new[len(allotted) :])}",
-            why=f"the records of the nodes have {len(taken)} allotted, those of nodes that are gone among them",
+            why=f"the records of the nodes have {len(taken)} allotted, those of nodes that were not removed among them",
+            next="bootstrap remove NODE, for each that is gone for good",
             code=Code.REFUSED,
         )
     known |= allotted

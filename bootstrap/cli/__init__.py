@@ -26,6 +26,7 @@ COMMANDS = {
     "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
     "render": ("render", "Write every node's files to a directory; needs no node."),
     "remove": ("remove", "Take nodes out of the cluster: drained, out of etcd, as they were found."),
+    "token": ("token", "Tokens by which machines join as workers, by kubeadm join."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
     "unlock": ("unlock", "End another bootstrap that is at work on the cluster."),
     "config": ("config", "Example, check and schema of cluster.yaml."),

@@ -34,6 +34,7 @@ class Change:
     kept: Path | None = None  # a plan that was kept: this and nothing else
     dry: bool = False  # everything but writing
     back: tuple[str, ...] | None = None  # nodes that go back to their former generation; (): all of them
+    only: tuple[str, ...] = ()  # of the nodes that the cluster lacks, these alone come; (): all of them
 
 
 def change(asked: Change) -> int:
@@ -49,6 +50,10 @@ def change(asked: Change) -> int:
                 world = _look(asked, session)
             final = time.monotonic() - began > asked.timeout
             status = _changed(asked, session, world, progress, final=final)
+        if status == Code.DONE and world.leaving:
+            _farewell(session, world, asked)
+        elif status == Code.DONE and (waiting := session.without_network()):
+            output.note(f"{', '.join(waiting)}: not Ready until your network plugin runs (networking.plugin is none)")
         return status
 
 
@@ -58,16 +63,46 @@ def scope(nodes: tuple[str, ...], held: tuple[str, ...]) -> Scope:
 
 
 def _look(asked: Change, session: Session) -> World:
-    names = frozenset(session.hosts.addresses)
-    if unknown := sorted({*(asked.leaving or ()), *(asked.back or ())} - names):
+    names = session.hosts.addresses.keys()
+    if unknown := sorted({*asked.only, *(asked.back or ())} - names):
         raise Problem(
             f"cluster.yaml names no node {unknown[0]}",
-            why=f"it names {', '.join(sorted(names))}; how to reach a node stands there",
-            next="leave the node's entry in cluster.yaml until it is removed",
+            why=f"it names {', '.join(sorted(names))}",
+            next="write an entry for it below nodes",
             code=Code.USAGE,
         )
-    leaving = names if asked.leaving is None else frozenset(asked.leaving)
-    return session.world(leaving=leaving, back=None if asked.back is None else frozenset(asked.back))
+    return session.world(
+        leaving=frozenset(names | session.hosts.former if asked.leaving is None else asked.leaving),
+        only=frozenset(asked.only),
+        back=None if asked.back is None else frozenset(asked.back),
+    )
+
+
+def _farewell(session: Session, world: World, asked: Change) -> None:
+    """Nothing binds us to these nodes any more; what is left for people to do."""
+    session.forget(world.leaving, world.facts.keys())
+    named = sorted(world.leaving & session.hosts.addresses.keys())
+    if named and asked.leaving is not None:
+        output.note(
+            f"next: delete the entry of {', '.join(named)} in {asked.path}; until then plan shows it as joining"
+        )
+    for node in sorted(world.leaving - world.facts.keys()):
+        if node in session.hosts.nodes:
+            output.note(f"{node} did not answer: it has its files still; once it is back: bootstrap remove {node}")
+        else:
+            output.note(f"next: on {node}, if it is there still: kubeadm reset -f")
+
+
+def _refuse_unknown(session: Session, world: World) -> None:
+    """Problem when somebody is to leave of whom neither the file, nor the last runs, nor the cluster knows."""
+    known = session.hosts.nodes.keys() | world.nodes.keys() | (world.members or {}).keys()
+    if unknown := sorted(world.leaving - known):
+        raise Problem(
+            f"nobody knows a node {unknown[0]}",
+            why=f"there are {', '.join(sorted(known))}",
+            next="name one of these; bootstrap status shows them",
+            code=Code.USAGE,
+        )
 
 
 def _changed(asked: Change, session: Session, world: World, progress: output.Progress, *, final: bool) -> int | None:
@@ -77,6 +112,7 @@ def _changed(asked: Change, session: Session, world: World, progress: output.Pro
     yes to this very plan.
     """
     warn_unreachable(session, world)
+    _refuse_unknown(session, world)
     plan = session.plan(world)
     _refuse(asked, session, world, plan)
     if not plan.waves:
@@ -149,11 +185,10 @@ def _left(session: Session, world: World) -> int:
             next="run the same command again once they answer",
             code=Code.SOME_FAILED,
         )
-    unnamed = sorted((world.nodes.keys() | (world.members or {}).keys()) - world.wanted.keys())
-    if unnamed:
+    if unnamed := session.unnamed(world):
         raise Problem(
-            f"{', '.join(unnamed)} belong to the cluster, but cluster.yaml does not name them; they were left alone",
-            next=f"put the entry back, or to let it go: put it back, and: bootstrap remove {unnamed[0]}",
+            f"{', '.join(unnamed)}: in the cluster, and not in cluster.yaml; left alone",
+            next=f"put the entry back, or let it go: bootstrap remove {unnamed[0]}",
             code=Code.CHANGES,
         )
     return Code.DONE

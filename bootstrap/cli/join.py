@@ -9,12 +9,13 @@ import click
 from bootstrap.cli import options
 
 
-@click.command(epilog="\b\nExamples:\n  bootstrap join\n  bootstrap join --timeout 600")
+@click.command(epilog="\b\nExamples:\n  bootstrap join\n  bootstrap join w7 w8\n  bootstrap join --timeout 600")
+@click.argument("nodes", nargs=-1, metavar="[NODE]…")
 @options.file
 @options.timeout
 @options.wait
-def command(path: Path, timeout: float, wait: float) -> int:
-    """Add the nodes that cluster.yaml names and the cluster lacks.
+def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float) -> int:
+    """Add the nodes that cluster.yaml names and the cluster lacks: all of them, or those named here.
 
     A control-plane node comes as a learner of etcd, starts, and then votes, one at a time; a node whose disk was
     replaced is taken out of etcd first. What serves is left alone: where cluster.yaml asks for a change of it, join
@@ -22,4 +23,4 @@ def command(path: Path, timeout: float, wait: float) -> int:
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("join", path, timeout, wait))
+    return change(Change("join", path, timeout, wait, only=nodes))

@@ -18,14 +18,11 @@ from bootstrap.cli import options
 def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, yes: bool) -> int:
     """Take nodes out of the cluster.
 
-    Each is cordoned and drained, leaves etcd, and is left as it was found; a node that is dead is only taken out of the
-    lists. What would lose etcd's quorum is refused. Afterwards, delete the node's entry in cluster.yaml: until then
-    `bootstrap plan` shows it as joining.
+    Each is cordoned and drained, leaves etcd, and is left as it was found; of one that is dead, or joined by `kubeadm
+    join`, only the cluster forgets. Budgets of pods are respected, for --timeout seconds. What would lose etcd's quorum
+    is refused. Its entry in cluster.yaml may be gone already: the last run knew how to reach it. Where it is still
+    there, delete it afterwards: until then `bootstrap plan` shows the node as joining.
     """
     from bootstrap.cli.changing import Change, change
-    from bootstrap.cli.output import note
 
-    status = change(Change("remove", path, timeout, wait, ask=not yes, leaving=nodes))
-    if status == 0:
-        note(f"next: delete the entry of {', '.join(nodes)} in {path}")
-    return status
+    return change(Change("remove", path, timeout, wait, ask=not yes, leaving=nodes))

@@ -4,7 +4,7 @@ The workstation keeps them in a store, any mapping of relative names to bytes: `
 what nodes share, `nodes/<node>/…` what is each node's own, `operator/…` what this tool shows of itself.
 """
 
-from bootstrap.credentials.delivery import Identity, api_identity, etcd_identity, files, uid
+from bootstrap.credentials.delivery import Identity, api_identity, authority, etcd_identity, files, pin, uid
 from bootstrap.credentials.issuing import issue
 
-__all__ = ["Identity", "api_identity", "etcd_identity", "files", "issue", "uid"]
+__all__ = ["Identity", "api_identity", "authority", "etcd_identity", "files", "issue", "pin", "uid"]

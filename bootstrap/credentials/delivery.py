@@ -10,13 +10,15 @@ from cryptography import x509
 
 from bootstrap import paths
 from bootstrap.credentials.rows import (
-    AUTHORITIES,
+    BUNDLE,
     CA,
+    KUBELET_CA,
     OPERATOR_ETCD,
     SERVICE_ACCOUNTS,
     SUPER_ADMIN,
     CertificateSpec,
     KubeconfigSpec,
+    authorities,
     certificates,
     kubeconfigs,
 )
@@ -36,7 +38,7 @@ class Identity:
 
 
 def files(cluster: Cluster, store: Mapping[str, bytes], node: Node) -> tuple[File, ...]:
-    """Every credential file of one node; never an authority's private key. KeyError before `issue`."""
+    """Every credential file of one node; of authorities' private keys at most KUBELET_CA's. KeyError before `issue`."""
     return tuple(_files(cluster, store, node))
 
 
@@ -56,6 +58,17 @@ def kubeconfig(spec: KubeconfigSpec, cluster: Cluster, node: Node, store: Mappin
     return render("kubeconfig.yaml.j2", context).encode()
 
 
+def authority(store: Mapping[str, bytes]) -> bytes:
+    """The main authority's certificate, as PEM."""
+    return store[f"{CA.name}.crt"]
+
+
+def pin(store: Mapping[str, bytes]) -> str:
+    """The main authority as `kubeadm join --discovery-token-ca-cert-hash` wants it named."""
+    certificate = x509.load_pem_x509_certificate(authority(store))
+    return f"sha256:{keys.fingerprint(certificate.public_key())}"
+
+
 def api_identity(store: Mapping[str, bytes]) -> Identity:
     """Who this tool is to the API: system:masters, so that it is obeyed before there is any RBAC."""
     return _identity(store, SUPER_ADMIN)
@@ -73,10 +86,15 @@ def uid(store: Mapping[str, bytes]) -> str:
 
 
 def _files(cluster: Cluster, store: Mapping[str, bytes], node: Node) -> Iterator[File]:
-    for authority in AUTHORITIES:
+    for authority in authorities(cluster):
+        path = f"{paths.KUBERNETES}/{authority.name}"
         if node.control_plane or authority.workers:
-            path = f"{paths.KUBERNETES}/{authority.name}.crt"
-            yield _readable(path, store[f"{authority.name}.crt"], authority.part)
+            yield _readable(f"{path}.crt", store[f"{authority.name}.crt"], authority.part)
+        if node.control_plane and authority.signs_there:
+            yield File(f"{path}.key", store[f"{authority.name}.key"], part=authority.part)
+    if node.control_plane and cluster.kubeadm_join:
+        both = store[f"{CA.name}.crt"] + store[f"{KUBELET_CA.name}.crt"]
+        yield _readable(f"{paths.KUBERNETES}/{BUNDLE}.crt", both, "")
     if node.control_plane:
         # The controller-manager reads the private one too: as with etcd's authority, rotating must see to it.
         path = f"{paths.KUBERNETES}/{SERVICE_ACCOUNTS}"

@@ -14,12 +14,12 @@ from cryptography import x509
 import pki
 from bootstrap.credentials.delivery import kubeconfig
 from bootstrap.credentials.rows import (
-    AUTHORITIES,
     ENCRYPTION_KEY,
     OPERATOR_KUBECONFIGS,
     SERVICE_ACCOUNTS,
     AuthoritySpec,
     CertificateSpec,
+    authorities,
     leaves,
 )
 from bootstrap.errors import Code, Problem
@@ -41,7 +41,7 @@ def issue(cluster: Cluster, store: MutableMapping[str, bytes], now: datetime) ->
     seen = ChainMap(made, store)
     _refuse_losses(cluster, store)
     _make_once(cluster, seen, now)
-    issuers = {spec: _issuer(spec, seen, now) for spec in AUTHORITIES}
+    issuers = {spec: _issuer(spec, seen, now) for spec in authorities(cluster)}
     signer = cache(lambda spec: _signer(spec, seen))
     for spec, node in leaves(cluster):
         name, request, issuer = spec.stored(node), _request(spec, cluster, node), issuers[spec.authority]
@@ -64,7 +64,7 @@ def _refuse_losses(cluster: Cluster, store: Mapping[str, bytes]) -> None:
     for spec, node in leaves(cluster):
         if (leaf := f"{spec.stored(node)}.crt") in store:
             signed.setdefault(spec.authority, leaf)
-    for authority in AUTHORITIES:
+    for authority in authorities(cluster):
         certificate, key = f"{authority.name}.crt", f"{authority.name}.key"
         if certificate not in store and key in store:
             raise _lost(certificate, f"its key {key} is still there")
@@ -103,7 +103,7 @@ def _make_once(cluster: Cluster, seen: MutableMapping[str, bytes], now: datetime
             raise _unusable(private, str(wrong)) from wrong
     if ENCRYPTION_KEY not in seen:
         seen[ENCRYPTION_KEY] = b64encode(token_bytes(32))
-    for spec in AUTHORITIES:
+    for spec in authorities(cluster):
         if f"{spec.name}.crt" not in seen:
             pair = pki.Authority.create(spec.common_name, algorithm, now=now, days=days).pair
             seen[f"{spec.name}.key"], seen[f"{spec.name}.crt"] = pair.key, pair.certificate

@@ -23,6 +23,7 @@ class AuthoritySpec:
     common_name: str
     part: str = ""  # what restarts on a node when it differs; "": who uses it reads it again
     workers: bool = False  # workers get it too
+    signs_there: bool = False  # only with kubeadmJoin: control-plane nodes get its key, for a signer in the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,11 @@ FRONT_PROXY_CA = AuthoritySpec("pki/front-proxy-ca", "front-proxy-ca")
 # etcd reads its authorities at its start only, and so does the API server etcd's. A file restarts one part, and
 # members that do not trust each other lose the quorum: so it is etcd's, and rotating it must see to the other.
 ETCD_CA = AuthoritySpec("pki/etcd/ca", "etcd-ca", part="etcd")
-AUTHORITIES = (CA, FRONT_PROXY_CA, ETCD_CA)
+# Of kubelets that join by `kubeadm join`, and of nobody else: of all authorities the only one that can be stolen from a
+# node. The controller-manager and those that trust it read it again by themselves.
+KUBELET_CA = AuthoritySpec("pki/kubelet-ca", "kubelet-ca", signs_there=True)
+AUTHORITIES = (CA, FRONT_PROXY_CA, ETCD_CA, KUBELET_CA)
+BUNDLE = "pki/kubernetes-cas"  # .crt, with kubeadmJoin only: CA and KUBELET_CA, for the API server
 
 
 def _local_names(_cluster: Cluster, node: Node) -> tuple[str, ...]:
@@ -150,6 +155,11 @@ OPERATOR_KUBECONFIGS = (
     KubeconfigSpec("admin", OPERATOR_ADMIN, _public),
     KubeconfigSpec("super-admin", SUPER_ADMIN, _public),
 )
+
+
+def authorities(cluster: Cluster) -> tuple[AuthoritySpec, ...]:
+    """Those that the file asks for."""
+    return tuple(spec for spec in AUTHORITIES if cluster.kubeadm_join or not spec.signs_there)
 
 
 def certificates(node: Node) -> Iterator[CertificateSpec]:

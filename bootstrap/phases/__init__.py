@@ -21,7 +21,7 @@ PHASES = (
     Phase("etcd", "one member on each control-plane node", etcd.files),
     Phase("control-plane", "API server, controller-manager, the schedulers", control_plane.files),
     Phase("static-pods", "the static pods of your own", static_pods.files),
-    Phase("objects", "roles, labels, kubeadm's ConfigMaps", objects=objects.objects),
+    Phase("objects", "roles, labels, kubeadm's ConfigMaps, what kubeadm join needs", objects=objects.objects),
     Phase("add-ons", "CoreDNS, kube-proxy, the manifests of your own", objects=addons.objects),
 )
 OPTIONAL = frozenset({"static-pods", "objects", "add-ons"})  # a node comes up without

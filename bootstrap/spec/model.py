@@ -176,6 +176,8 @@ class Cluster(Part):
     """Static pods of your own."""
     addons: Many[Addon] = ()
     """Manifests to apply."""
+    kubeadm_join: bool = False
+    """Whether machines may join as workers by `kubeadm join`: bootstrap tokens, and a signer in the cluster."""
     encryption_algorithm: Literal["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"] = "ECDSA-P256"
     """Kind of the keys."""
     certificate_validity_days: Annotated[int, Field(ge=1, le=3650)] = 365

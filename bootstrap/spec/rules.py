@@ -174,6 +174,13 @@ def allotment(cluster: Place) -> Iterator[Fault]:
                 yield argument["name"].wrong(problem, "the tool allots the addresses")
 
 
+def kubeadm_join(cluster: Place) -> Iterator[Fault]:
+    """`kubeadmJoin` needs the plugin `none`: `bridge` joins only the pods of nodes that the tool reaches by SSH."""
+    if cluster["kubeadmJoin"].value is True and cluster["networking"]["plugin"].value in (None, "bridge"):
+        problem = "can't be true with networking.plugin bridge: a node that joins by itself would have no pod network"
+        yield cluster["kubeadmJoin"].wrong(problem, "write networking.plugin: none, and install a network plugin")
+
+
 def configurations(cluster: Place) -> Iterator[Fault]:
     """`kubelet` and `proxy.config` are of the right kind, and leave to the tool what is the tool's."""
     kubelets = [cluster["kubelet"], *(node["kubelet"] for node in cluster["nodes"])]
@@ -222,7 +229,8 @@ def manifest_names(cluster: Place) -> Iterator[Fault]:
 
 RULES: tuple[Rule, ...] = (
     *(node_identity, control_plane, ssh_of_all, one_family, apart, room_for_pods, validity),
-    *(scheduler_identity, ports, places, additions, allotment, configurations, manifest_directory, manifest_names),
+    *(scheduler_identity, ports, places, additions, allotment, kubeadm_join, configurations),
+    *(manifest_directory, manifest_names),
 )
 
 

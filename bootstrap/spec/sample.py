@@ -151,6 +151,10 @@ networking:
 #addons:
 #- file: addons/
 
+# Let machines join as workers by `kubeadm join` (bootstrap token create prints the line); a CA key is then on the
+# control-plane nodes. It needs networking.plugin none.
+#kubeadmJoin: false
+
 # ECDSA-P256, ECDSA-P384, RSA-2048, RSA-3072 or RSA-4096.
 #encryptionAlgorithm: ECDSA-P256
 #certificateValidityDays: 365

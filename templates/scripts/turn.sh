@@ -345,7 +345,10 @@ settle() { # the probes have passed
 	guard >&2 || exit 4
 	lock 60
 	write_record "$turn/settled.json" || return 1
-	moves drop | cut -f 1 | while IFS= read -r path; do rm -f "$ours/originals$path"; done
+	moves drop | cut -f 1 | while IFS= read -r path; do
+		rm -f "$ours/originals$path"
+		case $path in *.key) rm -f "$ours/former/files$path" ;; esac # a key that is not to be here any more
+	done
 	rm -f "$ours/unsettled"
 }
 
