@@ -32,8 +32,8 @@ _ASSIGNED = re.compile(
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
-    """The text without what looks like a secret, and without these that are known to be."""
-    for secret in sorted(set(known), key=len, reverse=True):
+    """The text without what looks like a secret, and without these that are known to be, the longest first."""
+    for secret in known:
         text = text.replace(secret, HIDDEN)
     for pattern, instead in PATTERNS:
         text = pattern.sub(instead, text)
@@ -83,11 +83,14 @@ _NAMES = ("secretName", "tokenExpirationSeconds")  # fields of Kubernetes that o
 
 
 def secrets(store: Mapping[str, bytes]) -> list[str]:
-    """Every secret of a state directory, as it might stand in a text: lines of keys, and values of kubeconfigs."""
+    """Every secret of a state directory, as it might stand in a text: lines of keys, and values of kubeconfigs.
+
+    The longest first. A word without a digit is a name of a field.
+    """
     found: set[str] = set()
     for name, content in store.items():
         if name.endswith((".crt", ".pub", "known_hosts", "lock")) or name.startswith("bootstrap.log"):
             continue
         words = re.split(r"[\s\"',:]+", content.decode(errors="replace"))
-        found |= {word for word in words if len(word) >= 24 and re.fullmatch(r"[A-Za-z0-9+/=_-]+", word)}
-    return sorted(found)
+        found |= {word for word in words if len(word) >= 24 and re.fullmatch(r"(?=.*\d)[A-Za-z0-9+/=_-]+", word)}
+    return sorted(found, key=lambda secret: (-len(secret), secret))
