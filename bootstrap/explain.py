@@ -90,9 +90,9 @@ def _kubelet(told: Diagnosis, parts: Sequence[str]) -> Iterator[Cause]:
 
 
 def _whose(told: Diagnosis, line: str) -> str:
-    """The static pod that a line of the kubelet speaks of, else itself; a static pod is named <part>-<node>."""
-    found = re.search(r"pod=\"kube-system/([\w.-]+)\"", line)
-    return found[1].removesuffix(f"-{told.node}") if found else "kubelet"
+    """The pod that a line of the kubelet speaks of, else itself; a static pod is named <part>-<node>."""
+    found = re.search(r"pod=\"[\w-]+/([\w.-]+)\"|pod ([\w.-]+)_[\w-]+\(", line)
+    return (found[1] or found[2]).removesuffix(f"-{told.node}") if found else "kubelet"
 
 
 def _cause(told: Diagnosis, part: str, symptom: Symptom, match: re.Match[str], *, terminal: bool) -> Cause:

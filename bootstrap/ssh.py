@@ -23,6 +23,7 @@ from bootstrap.world import Facts, File, Former, Turn
 # paramiko logs every refused channel to stderr; whoever dials is told by an exception anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
+BROKEN = (OSError, EOFError, paramiko.SSHException)  # every way a line can break
 CONNECT = 15.0  # seconds, each for the TCP connection, the banner and the authentication
 
 
@@ -248,13 +249,13 @@ class Host:
 
 
 def _send(channel: paramiko.Channel, stdin: bytes) -> None:
-    with contextlib.suppress(OSError):  # the command ended before it read everything: its status tells
+    with contextlib.suppress(*BROKEN):  # the command ended before it read everything: its status tells
         channel.sendall(stdin)
         channel.shutdown_write()
 
 
 def _drain(channel: paramiko.Channel, into: list[bytes]) -> None:
-    with contextlib.suppress(OSError):  # the reader of stdout reports it
+    with contextlib.suppress(*BROKEN):  # the reader of stdout reports it
         into.extend(iter(lambda: channel.recv_stderr(65536), b""))
 
 

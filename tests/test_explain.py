@@ -343,6 +343,16 @@ def test_another_parts_trouble_is_not_this_parts() -> None:
     assert not explain.hopeless(told("etcd", "kubelet:" + PULL.format("x: not found"), 5), ["kube-apiserver"])
 
 
+def test_what_the_kubelet_says_of_somebody_elses_pod_is_not_the_kubelets_own() -> None:
+    said = (
+        'E1127 pod_workers.go:1338] "Error syncing pod" err="ErrImageNeverPull: Container image \\"x:1\\" is not" pod="default/agent"',
+        'E1127 kuberuntime_manager.go:1854] "Unhandled Error" err="container agent start failed in pod '
+        'agent-cp1_kube-system(8976): ErrImageNeverPull: Container image \\"x:1\\" is not present"',
+    )
+    assert explain.causes(replace(NODE, journal=said * 2), ["kubelet", "etcd"]) == ()
+    assert [cause.symptom for cause in explain.causes(replace(NODE, journal=said), ["agent"])] == ["ImageNever"]
+
+
 def test_a_scheduler_of_the_user_is_told_where_in_the_file_it_stands() -> None:
     (cause,) = explain.causes(told("batch-scheduler", "Error: unknown flag: --colour"), ["batch-scheduler"])
     assert cause.next.startswith("take --colour out of the entry batch-scheduler under schedulers in cluster.yaml")

@@ -49,6 +49,7 @@ def test_ctrl_c_twice_stops_at_once_and_once_finishes_the_turn(node: Desk, tmp_p
     assert begun.wait(60) == 130, log.read_text()
     assert time.monotonic() - asked < 30
     assert "error: interrupted" in log.read_text()
+    assert "Traceback" not in log.read_text()
     assert "next: run the same command again" in log.read_text()
 
     log = tmp_path / "once"

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -103,6 +104,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point: every way a command can end, as an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    threading.excepthook = _unheard
     try:
         status = cli(standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -132,6 +134,16 @@ def main() -> None:
 def _terminated(*_: object) -> None:
     """SIGTERM is Ctrl-C: what is open is closed, and people are told how to go on."""
     raise KeyboardInterrupt
+
+
+def _unheard(failed: threading.ExceptHookArgs) -> None:
+    """A thread that nobody waits for has failed, as where its connection was closed: only the log has it."""
+    import traceback
+
+    from bootstrap.cli.output import VOICE
+
+    if VOICE.log and failed.exc_value:
+        VOICE.log.quote("".join(traceback.format_exception(failed.exc_value)))
 
 
 def _told(error: click.ClickException, code: Code) -> Code:
