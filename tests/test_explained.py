@@ -115,7 +115,7 @@ def test_a_clock_that_is_wrong_is_told_with_the_certificates_it_makes_invalid(cl
     with date(cluster, -7 * 86400):
         ended = cluster.bootstrap("diagnose", "cp1")
     assert ended.status == 4
-    assert re.search(r"the clock of cp1 is 6047\d\d s behind this workstation's", ended.out)
+    assert re.search(r"the clock of cp1 is 604[78]\d\d s behind this workstation's", ended.out)
     assert "/etc/kubernetes/pki/apiserver.crt is not valid before" in ended.out
     assert "next: set the clocks right (timedatectl)" in ended.out
 
@@ -185,7 +185,16 @@ def test_a_missing_image_and_a_taken_port_are_told_in_words(cluster: Desk) -> No
         cluster.node.exec("ctr", "-n", "k8s.io", "images", "rm", "--sync", name)
     cluster.node.exec("kill", str(parts[SCHEDULER]), str(parts[MANAGER]))
     until(lambda: not {SCHEDULER, MANAGER} & running(cluster.node).keys())
-    cluster.node.exec("systemd-run", "--unit=taker", "systemd-socket-activate", "-l", "127.0.0.1:10259", "/bin/cat")
+    cluster.node.exec(
+        "systemd-run",
+        "--unit=taker",
+        "systemd-socket-activate",
+        "--accept",
+        "--inetd",
+        "-l",
+        "127.0.0.1:10259",
+        "/bin/cat",
+    )
     (down,) = diagnosed(cluster)["nodes"]
     assert "KubeletDown" in {cause["symptom"] for cause in down["causes"]}
 
