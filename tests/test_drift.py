@@ -14,6 +14,7 @@ from cryptography import x509
 from pki import Authority, Request, Usage
 from tests.cluster import DIRECTORY, Desk, desk, root, running, until
 from tests.lab import Lab
+from tests.test_output import schema
 
 MANIFEST = f"{DIRECTORY}/kube-scheduler.yaml"
 ADMIN = "/etc/kubernetes/admin.conf"
@@ -58,6 +59,7 @@ def verified(cluster: Desk) -> dict[str, dict[str, Any]]:
     """where -> finding, of a verify that has some."""
     ended = cluster.bootstrap("verify", "-o", "json")
     assert ended.status == 2, ended
+    schema("Verification").validate(json.loads(ended.out))
     return {each["where"]: each for each in json.loads(ended.out)["findings"]}
 
 
@@ -76,6 +78,7 @@ def test_a_changed_flag_is_shown_as_a_flag_with_what_restarts_and_for_how_long(a
     assert f"    ~ {API}\n        + --v: 1\n" in ended.out
     assert "restarts: kube-apiserver, kube-scheduler\n    away: the API about 6 s, controllers" in ended.out
     assert "1 nodes; 0 files created, 2 changed, 0 removed" in ended.out
+    schema("Plan").validate(asking.plan())
     ((turn,),) = [wave for wave in asking.plan()["waves"] if wave[0]["step"] == "turn"]
     assert [put["differs"] for put in turn["put"]] == [[{"what": "--v", "was": None, "now": "1"}]] * 2
     assert turn["away"] == {"api": 6, "controllers": 6}

@@ -204,6 +204,7 @@ def test_events_of_nodes_are_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_status_and_diagnosis_of_who_does_not_answer_have_their_schema(here: Path) -> None:
     schema("Status").validate(json.loads(bootstrap("status", "-o", "json", at=here).out))
     schema("Diagnosis").validate(json.loads(bootstrap("diagnose", "-o", "json", at=here).out))
+    schema("Verification").validate(json.loads(bootstrap("verify", "-o", "json", at=here).out))
 
 
 def test_verbose_says_every_operation_with_its_seconds(here: Path) -> None:
