@@ -1,44 +1,117 @@
-"""What `status` tells: every node, what runs there and whether it answers, and etcd's members."""
+"""What `status` tells: nodes, what runs there and whether it answers, etcd's members, and what to look after."""
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+import httpx2
 
 from bootstrap import health
 from bootstrap.components import Probe
+from bootstrap.credentials import ends
+from bootstrap.drain import ready
+from bootstrap.errors import Problem
 from bootstrap.spec.model import Node
 from bootstrap.workflow import Session
+from bootstrap.world import Facts
+
+Tree = dict[str, Any]
 
 
-def look(session: Session) -> dict[str, Any]:
+def look(session: Session) -> Tree:
     """Plain values; nothing is written anywhere."""
     facts, members = session.observe(node.name for node in session.cluster.nodes)
+    version, registered = _api(session)
+    seats = None if members is None else dict(sorted(members.items()))
+    said = dict(zip(seats or (), session.hosts.pool.map(lambda name: _member(session, name), seats or ()), strict=True))
+    leaders = {each.get("leader") for each in said.values()} - {None}
     return {
         "apiVersion": "bootstrap/v1",
         "kind": "Status",
         "cluster": session.cluster.name,
-        "nodes": [_node(session, node, reached=node.name in facts) for node in session.cluster.nodes],
+        "kubernetes": version,
+        "nodes": [_node(session, node, facts.get(node.name), registered) for node in session.cluster.nodes],
         "etcd": None
-        if members is None
+        if seats is None
         else [
-            {"name": name, "id": member.id, "votes": member.votes, "started": member.started}
-            for name, member in sorted(members.items())
+            {
+                "name": name,
+                "id": member.id,
+                "votes": member.votes,
+                "started": member.started,
+                "leader": leaders == {member.id},
+                "version": said[name].get("version", ""),
+                "bytes": int(said[name].get("dbSize", 0)),
+                "alarm": session.hosts.alarms.get(member.id, ""),
+            }
+            for name, member in seats.items()
         ],
     }
 
 
-def _node(session: Session, node: Node, *, reached: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": node.name, "role": node.role, "address": node.address}
-    if not reached:
+def _api(session: Session) -> tuple[str | None, dict[str, Tree]]:
+    """Its version, and every registered node; (None, {}) when it can't be asked."""
+    try:
+        kube = session.hosts.kube()
+        version = kube and kube.get("/version")
+        listed = (kube and kube.get("/api/v1/nodes")) or {}
+    except (Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
+        return None, {}
+    named = {each["metadata"]["name"]: each for each in listed.get("items", ())}
+    return (version["gitVersion"] if version else None), named
+
+
+def _member(session: Session, name: str) -> Tree:
+    """What a member says of itself; {} when it does not answer."""
+    if name not in session.hosts.running("etcd"):
+        return {}
+    try:
+        return session.hosts.etcd(name).status()
+    except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):
+        return {}
+
+
+def _node(session: Session, node: Node, facts: Facts | None, registered: Mapping[str, Tree]) -> Tree:
+    told: Tree = {"name": node.name, "role": node.role, "address": node.address}
+    live = registered.get(node.name)
+    told |= {
+        "ready": live and ready(live),
+        "cordoned": bool(live and live["spec"].get("unschedulable")),
+        "kubelet": live["status"]["nodeInfo"]["kubeletVersion"] if live else "",
+    }
+    if facts is None:
         return told | {"state": "unreachable", "why": session.hosts.unreachable[node.name].what, "parts": []}
     parts = [_part(session, node, probe) for probe in session.hosts.probes(node)]
     healthy = all(part["healthy"] for part in parts)
-    record = session.hosts.known[node.name].record
-    told |= {"unfinished": not record.settled, "rolledBack": record.former}
+    told |= {"unfinished": not facts.record.settled, "rolledBack": facts.record.former, "drift": drift(facts)}
+    told |= {"certificates": _expiry(session, node, facts)}
     return told | {"state": "healthy" if healthy else "unhealthy", "parts": parts}
 
 
-def _part(session: Session, node: Node, probe: Probe) -> dict[str, Any]:
+def drift(facts: Facts) -> list[str]:
+    """Files and parts that are not as the last turn left them; `bootstrap verify` says how."""
+    record = facts.record
+    files = [path for path, left in record.files.items() if facts.seen.get(path) != left]
+    parts = [
+        part for part in record.runs.keys() | facts.running.keys() if record.runs.get(part) != facts.running.get(part)
+    ]
+    return [*sorted(files), *sorted(parts)]
+
+
+def _expiry(session: Session, node: Node, facts: Facts) -> Tree | None:
+    """The certificate of the node that ends first; None where that can't be told."""
+    known = ends(session.cluster, session.store, node, facts.seen)
+    dated = {path: end for path, end in known.items() if end}
+    if not dated:
+        return None
+    path = min(dated, key=lambda path: (dated[path], path))
+    return {"path": path, "ends": f"{dated[path]:%FT%TZ}", "days": (dated[path] - datetime.now(UTC)).days}
+
+
+def _part(session: Session, node: Node, probe: Probe) -> Tree:
     why = health.asked(session.hosts[node.name].dial, probe)
     if probe.part == "etcd" and (alarm := session.hosts.alarms.get(session.hosts.known[node.name].etcd)):
         why = f"alarm {alarm}"

@@ -136,7 +136,12 @@ def test_status_and_plan_speak_of_it_to_programs(cluster: Desk) -> None:
     assert status.status == 0
     assert [(node["name"], node["state"]) for node in told["nodes"]] == [("cp1", "healthy")]
     assert {part["name"] for part in told["nodes"][0]["parts"]} == {*PARTS, "kubelet"}
-    assert [member["name"] for member in told["etcd"]] == ["cp1"]
+    assert (told["kubernetes"], told["nodes"][0]["kubelet"]) == (cluster.lab.version, cluster.lab.version)
+    assert (told["nodes"][0]["ready"], told["nodes"][0]["drift"]) == (True, [])
+    assert 360 <= told["nodes"][0]["certificates"]["days"] <= 365
+    (member,) = told["etcd"]
+    assert (member["name"], member["leader"], member["alarm"], member["bytes"] > 0) == ("cp1", True, "", True)
+    assert "cp1 3." in cluster.done("status").out
     plan = cluster.plan()
     assert (plan["apiVersion"], plan["kind"], plan["waves"], plan["blocked"]) == ("bootstrap/v1", "Plan", [], "")
     assert not any(plan["counts"].values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +16,8 @@ from bootstrap.cli import options
 @options.output
 def command(path: Path, form: str) -> int:
     """Show nodes, components and etcd as they are now.
+
+    With versions, etcd's leader, when the first certificate of each node ends, and what is not as it was left.
 
     Exit code 0: all healthy; 4: some are not; 5: none answers.
     """
@@ -27,23 +31,63 @@ def command(path: Path, form: str) -> int:
     if form != "text":
         output.emit(found, form)
     else:
-        rows = [("NODE", "ROLE", "ADDRESS", "STATE", "PARTS")]
-        for node in found["nodes"]:
-            parts = ", ".join(f"{p['name']}{'' if p['healthy'] else ' (' + p['why'] + ')'}" for p in node["parts"])
-            rows.append((node["name"], node["role"], node["address"], node["state"], parts or "none"))
-        output.table(rows)
-        for node in found["nodes"]:
-            if "why" in node:
-                output.note(node["why"])
-            if node.get("unfinished"):
-                output.note(
-                    f"{node['name']}: a change was begun and is not finished; bootstrap apply finishes or undoes it"
-                )
-            elif node.get("rolledBack"):
-                output.note(f"{node['name']}: was rolled back; bootstrap plan shows what cluster.yaml asks for")
-        members = found["etcd"]
-        click.echo(f"\netcd: {len(members)} members" if members is not None else "\netcd: can't be asked")
+        _told(found)
     states = {node["state"] for node in found["nodes"]}
     if states == {"healthy"}:
         return Code.DONE
     return Code.UNREACHABLE if states == {"unreachable"} else Code.SOME_FAILED
+
+
+def _told(found: Mapping[str, Any]) -> None:
+    from bootstrap.cli import output
+
+    rows = [("NODE", "ROLE", "STATE", "READY", "KUBELET", "CERTIFICATES", "PARTS")]
+    for node in found["nodes"]:
+        parts = ", ".join(f"{p['name']}{'' if p['healthy'] else ' (' + p['why'] + ')'}" for p in node["parts"])
+        first = node.get("certificates")
+        rows.append(
+            (
+                node["name"],
+                node["role"],
+                node["state"],
+                {None: "unknown", True: "yes", False: "no"}[node["ready"]] + ", cordoned" * node["cordoned"],
+                node["kubelet"] or "unknown",
+                f"{first['days']} days" if first else "unknown",
+                parts or "none",
+            )
+        )
+    output.table(rows)
+    for node in found["nodes"]:
+        for text in _notes(node):
+            output.note(f"{node['name']}: {text}")
+    version = found["kubernetes"] or "the API can't be asked"
+    click.echo(f"\nKubernetes: {version}")
+    if found["etcd"] is None:
+        click.echo("etcd: can't be asked")
+        return
+    members = [
+        " ".join(
+            [member["name"], member["version"] or "(no answer)"]
+            + ["leads"] * member["leader"]
+            + ["(learner)"] * (not member["votes"])
+            + ([f"alarm {member['alarm']}"] if member["alarm"] else [])
+        )
+        for member in found["etcd"]
+    ]
+    click.echo(f"etcd: {len(members)} members" + (f": {', '.join(members)}" if members else ""))
+
+
+def _notes(node: Mapping[str, Any]) -> list[str]:
+    """What somebody should look after, and by which command."""
+    notes = []
+    if "why" in node:
+        notes.append(node["why"].removeprefix(f"{node['name']}: "))
+    if node.get("unfinished"):
+        notes.append("a change was begun and is not finished; bootstrap apply finishes or undoes it")
+    elif node.get("rolledBack"):
+        notes.append("was rolled back; bootstrap plan shows what cluster.yaml asks for")
+    elif drifted := node.get("drift"):
+        notes.append(f"{len(drifted)} not as it was left ({', '.join(drifted[:3])}); bootstrap verify says how")
+    if (first := node.get("certificates")) and first["days"] < 30:
+        notes.append(f"{first['path']} ends on {first['ends']}; bootstrap apply makes it anew")
+    return notes
