@@ -20,7 +20,7 @@ import yaml
 from bootstrap.errors import Problem
 from bootstrap.versions import DEFAULT
 from tests.conftest import NewLab
-from tests.lab import Lab, build, cache, clusterfile, find, programs, subnets, up
+from tests.lab import Lab, build, cache, clusterfile, find, keys, programs, subnets, up
 from tests.lab.__main__ import main
 from tests.lab.archive import Content, Image, write
 from tests.lab.machine import wait
@@ -223,6 +223,17 @@ def test_a_cleared_cache_builds_again(empty_cache: Path) -> None:
 def test_a_disk_without_room_is_told_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="GiB free"):
         require_room(tmp_path, gigabytes=1_000_000)
+
+
+def test_a_key_whose_maker_was_killed_is_made_again_and_no_other(tmp_path: Path) -> None:
+    made = keys.key(tmp_path / "id", "first")
+    assert keys.key(tmp_path / "id", "second") == made
+    (tmp_path / "id.pub").unlink()
+    assert keys.key(tmp_path / "id", "third") != made
+
+
+def test_a_program_that_is_not_there_does_not_work() -> None:
+    assert not programs.works(["no-such-program"])
 
 
 def test_a_program_that_is_not_there_is_a_problem_with_a_way_out() -> None:

@@ -13,7 +13,7 @@ from bootstrap.versions import release
 from tests.lab import cache
 from tests.lab.programs import follow, run
 from tests.lab.progress import step
-from tests.lab.toolchain import go, require_room
+from tests.lab.toolchain import MORE, ROOM, go, require_room
 
 CONTAINERD = "2.1.5"
 FLAGS = ("-trimpath", "-buildvcs=false")
@@ -113,7 +113,8 @@ def build(module: Module) -> Path:
     ]
 
     def make(here: Path) -> None:
-        require_room(here)
+        first = module.name == "kubernetes" and not list(cache.root().glob("kubernetes-*"))
+        require_room(here, ROOM if first else MORE)  # sources and packages are shared by what comes later
         with step(f"{module.name} {module.version} ({len(module.binaries)} programs)") as note:
             compiler, source = go(), here / "source"
             source.mkdir()

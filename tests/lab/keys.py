@@ -11,10 +11,12 @@ from tests.lab.programs import run
 
 def key(path: Path, comment: str) -> str:
     """The public half ("ssh-ed25519 AAAA…") of the key at `path`, 0600, made where there is none."""
-    if not path.exists():
+    public = path.with_suffix(".pub")
+    if not public.exists():  # it is written last: without it, whoever made the key was killed
+        path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path])
-    kind, material, *_ = path.with_suffix(".pub").read_text().split()
+    kind, material, *_ = public.read_text().split()
     return f"{kind} {material}"
 
 

@@ -61,15 +61,21 @@ def drop(kind: str, *names: str) -> None:
 @contextmanager
 def mounted(container: str) -> Iterator[Path]:
     """The root file system of a container that need not run, to read and write."""
-    yield Path(podman("mount", container).strip())
-    podman("umount", container)
+    yield from _mounted("mount", "umount", name=container)
 
 
 @contextmanager
 def mounted_image(image: str) -> Iterator[Path]:
     """The files of an image, to read."""
-    yield Path(podman("image", "mount", image).strip())
-    podman("image", "umount", image)
+    yield from _mounted("image mount", "image umount", name=image)
+
+
+def _mounted(mount: str, umount: str, *, name: str) -> Iterator[Path]:
+    place = Path(podman(*mount.split(), name).strip())
+    try:
+        yield place
+    finally:
+        podman(*umount.split(), name)
 
 
 def networks() -> list[dict[str, Any]]:

@@ -22,8 +22,11 @@ def run(argv: Sequence[str | Path], *, stdin: str = "", cwd: Path | None = None,
 
 
 def works(argv: Sequence[str | Path]) -> bool:
-    """Whether the program exits 0; what it prints is thrown away."""
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    """Whether the program is there and exits 0; what it prints is thrown away."""
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def follow(

@@ -12,6 +12,7 @@ from tests.lab.build import binaries, build, containerd
 from tests.lab.podman import PODMAN, exists, podman
 from tests.lab.programs import follow, works
 from tests.lab.progress import step
+from tests.lab.toolchain import RETRIES
 
 IMAGES = "localhost/bootstrap-lab"
 SUITE = "bookworm"
@@ -56,7 +57,9 @@ def base_image() -> str:
         with step(f"Debian {SUITE} for the nodes") as note:
             hooks = [f"--customize-hook={hook}" for hook in HOOKS]
             chosen = f"--include={','.join(PACKAGES)}"
-            follow(["mmdebstrap", "--variant=minbase", chosen, *hooks, SUITE, here / "rootfs.tar"], note)
+            name, _, times = RETRIES.partition("=")
+            retries = f'--aptopt={name} "{times}"'
+            follow(["mmdebstrap", "--variant=minbase", retries, chosen, *hooks, SUITE, here / "rootfs.tar"], note)
 
     archive = cache.entry(f"debian-{SUITE}", made, make)
     image = f"{IMAGES}/{archive.name}"

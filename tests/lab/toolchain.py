@@ -17,6 +17,9 @@ from tests.lab.progress import say, step
 GO = (1, 26)  # what Kubernetes 1.37 and etcd 3.7 ask for in their go.mod
 WATCHES = 8192  # what distributions that expect containers set
 ROOM = 15  # GiB: sources and compiled packages 6, binaries and images 3 for each version, nodes
+MORE = 4  # GiB: what another module, or another version, takes once there is one
+RETRIES = "Acquire::Retries=5"  # of apt: a mirror that is busy for a moment
+APT = ("apt-get", "-qq", "-o", RETRIES, "-o", "DPkg::Lock::Timeout=600")
 PACKAGES = {  # Debian package -> a file it brings
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "iproute2": "/usr/bin/ip",
@@ -46,10 +49,14 @@ def missing_packages() -> tuple[str, ...]:
 
 
 def install_packages() -> None:
-    """Install what is missing with apt-get, asking nothing; a Problem where that can't be done."""
-    if missing_packages():
-        with cache.locked("packages"):  # dpkg lets one in, and the other would fail
-            _install(missing_packages())
+    """Install what is missing with apt-get, asking nothing; a Problem where that can't be done.
+
+    Whoever comes second waits, for us and for any other apt-get on this machine.
+    """
+    if not missing_packages():
+        return
+    with cache.locked("packages"):
+        _install(missing_packages())
 
 
 def _install(missing: tuple[str, ...]) -> None:
@@ -61,9 +68,9 @@ def _install(missing: tuple[str, ...]) -> None:
     require_root()
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"Debian packages {' '.join(missing)}") as note:
-        follow(["apt-get", "-qq", "update"], note, env=quiet, next=by_hand)
+        follow([*APT, "update"], note, env=quiet, next=by_hand)
         follow(
-            ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing],
+            [*APT, "install", "-y", "--no-install-recommends", *missing],
             note,
             env=quiet,
             next=by_hand,
@@ -75,7 +82,11 @@ def allow_watches() -> None:
     want a dozen, all of one root, and the kernel's 128 are used up by ten nodes, after which none boots."""
     limit = Path("/proc/sys/fs/inotify/max_user_instances")
     if int(limit.read_text()) < WATCHES:
-        limit.write_text(str(WATCHES))
+        try:
+            limit.write_text(str(WATCHES))
+        except OSError as error:
+            say(f"fs.inotify.max_user_instances can't be raised to {WATCHES} ({error.strerror}): few nodes will boot")
+            return
         say(f"fs.inotify.max_user_instances is {WATCHES} now, until this machine restarts: nodes share it")
 
 
