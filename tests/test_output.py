@@ -283,8 +283,8 @@ def test_a_command_that_is_interrupted_while_it_waits_for_a_node_says_how_to_go_
         node = {"name": "cp1", "address": "10.0.0.1", "role": "control-plane"}
         tree = NOBODY | {"nodes": [node | {"ssh": {"host": "127.0.0.1", "port": silent.getsockname()[1]}}]}
         (here / "cluster.yaml").write_text(yaml.safe_dump(tree))
-        begun = subprocess.Popen(
-            [sys.executable, "-m", "bootstrap", "init", "--log-format", "json"],
+        begun = subprocess.Popen(  # who runs us in the background may ignore Ctrl-C, and what we start inherits that
+            ["env", "--default-signal=INT", sys.executable, "-m", "bootstrap", "init", "--log-format", "json"],
             cwd=here,
             env=environment(),
             stderr=subprocess.PIPE,
