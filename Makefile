@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB := $(BIN)/python -m tests.lab
 DEMO ?= demo
-# Two at a time, each module's tests one after the other: nodes wait more than they compute.
-TWO := --numprocesses 2 --dist loadgroup
+# Two at a time, each file's tests one after the other: nodes wait more than they compute.
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: help dev fmt check test test-fast lab demo golden bench sweep dist clean
 

@@ -14,7 +14,6 @@ import pytest
 from tests.lab import Lab, down, names, up
 
 LABS = {"lab", "new_lab", "fresh_node"}  # fixtures that need real nodes
-LARGE = {"test_kubeadm_join", "test_many_nodes", "test_membership"}  # modules whose labs have several nodes
 
 
 class NewLab(Protocol):
@@ -34,13 +33,8 @@ class NewLab(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for real nodes, so that `-m "not lab"` leaves it out.
-
-    Where two run at a time, a module's tests stay together, and one large lab is enough for two cores.
-    """
+    """Mark every test that asks for real nodes, so that `-m "not lab"` leaves it out."""
     for item in items:
-        module = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("large" if module in LARGE else module))
         if isinstance(item, pytest.Function) and LABS.intersection(item.fixturenames):
             item.add_marker("lab")
 
