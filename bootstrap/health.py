@@ -16,7 +16,7 @@ from bootstrap.world import Facts
 
 PAUSE = 0.1  # seconds between two rounds of probes
 ANSWER = 1.5  # seconds a probe waits: a server that accepts, and does not speak yet, must not hold up the others
-LOOK = 6.0  # seconds between two looks at why a part does not come up: longer than it takes where all is well
+LOOK = 6.0  # seconds without a part that has come up, after which it is asked why
 SOAK = 2.0  # seconds that a part which ran before has to stay healthy
 
 Say = Callable[[str], None]
@@ -71,6 +71,7 @@ def wait(
         for part in sorted(runs.keys() - told - {part for part, why in missing.items() if why} - {"host"}):
             told.add(part)
             say(f"{part} answers")
+            look = time.monotonic() + LOOK  # it goes on: nobody needs to be asked why it does not
         if not any(missing.values()):
             if not soak:
                 return {}

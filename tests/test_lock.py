@@ -37,9 +37,11 @@ def changing(cluster: Desk) -> Iterator[Desk]:
 @contextmanager
 def held(cluster: Desk, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """An apply that has the lock, and sleeps: its first step waits until it may go on."""
+    was = known(cluster)
     begun = cluster.start("apply", "--yes", log=log)
     try:
-        until(lambda: str(begun.pid) in holder(cluster))
+        until(lambda: known(cluster) > was)  # the last it does before it begins
+        assert str(begun.pid) in holder(cluster)
         begun.send_signal(signal.SIGSTOP)
         yield begun
     finally:
@@ -51,6 +53,11 @@ def holder(cluster: Desk) -> str:
     """What lies in the lock's file, held or not."""
     path = root(cluster.node) / LOCK
     return path.read_text() if path.exists() else ""
+
+
+def known(cluster: Desk) -> int:
+    """The epoch that the state directory knows."""
+    return int((cluster.state / "epoch").read_text())
 
 
 def free(cluster: Desk) -> bool:
