@@ -50,6 +50,14 @@ def parse(node: str, text: str) -> Facts:
     return Facts(record, seen, running, etcd=member_id(one["etcd"]) if "etcd" in one else "", machine=machine)
 
 
+def moved(facts: Facts) -> tuple[list[str], list[str]]:
+    """Recorded files, and parts, that are not as the last turn left them."""
+    record, running = facts.record, facts.running
+    files = [path for path, left in record.files.items() if facts.seen.get(path) != left]
+    parts = [part for part in record.runs.keys() | running.keys() if record.runs.get(part) != running.get(part)]
+    return sorted(files), sorted(parts)
+
+
 def _of(lines: Sequence[tuple[str, ...]], kind: str, least: int) -> list[tuple[str, ...]]:
     return [line for line in lines if line[0] == kind and len(line) >= least]
 

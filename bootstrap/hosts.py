@@ -113,7 +113,7 @@ class Hosts:
             try:
                 with trace.span("asks etcd for its members", name):
                     etcd = self.etcd(name)
-                    members = etcd.members({node: one.address for node, one in self.nodes.items()})
+                    members = self.listed(etcd)
                     alarms = etcd.alarms()
             except (httpx2.HTTPError, Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
                 continue
@@ -122,6 +122,10 @@ class Hosts:
         answered = all(node.name in self.known for node in self.cluster.voters)
         traces = any(f.record.files or f.record.birth or f.etcd for f in self.known.values())
         return {} if answered and not traces else None
+
+    def listed(self, etcd: Etcd) -> dict[str, Listed]:
+        """etcd's list, by the names of our nodes, of those too that were in the file once."""
+        return etcd.members({node: one.address for node, one in self.nodes.items()})
 
     @property
     def addresses(self) -> dict[str, str]:

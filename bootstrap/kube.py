@@ -42,10 +42,14 @@ class Kube:
             return None
         return self._read(response, f"get {path}")
 
+    def registered(self) -> dict[str, Object]:
+        """Every Node, by name."""
+        listed = self.get("/api/v1/nodes") or {}
+        return {each["metadata"]["name"]: each for each in listed.get("items", ())}
+
     def nodes(self) -> dict[str, bool]:
         """Every registered node, and whether it is cordoned."""
-        listed = self.get("/api/v1/nodes") or {}
-        return {n["metadata"]["name"]: bool(n["spec"].get("unschedulable")) for n in listed.get("items", ())}
+        return {name: bool(each["spec"].get("unschedulable")) for name, each in self.registered().items()}
 
     def seen(self, wanted: Sequence[Object]) -> dict[str, str]:
         """key -> fingerprint of every wanted object and of every one that is ours by the inventory.

@@ -76,12 +76,7 @@ def _turn(told: saved.Tree, turn: Turn, world: World, contents: Mapping[str, Rea
             "theirs": was is not None and file.path not in recorded,
             "differs": [asdict(each) for each in found],
         }
-    running = world.facts[turn.node].running
-    told["parts"] = {
-        "starts": [part for part in turn.restart if part not in running],
-        "restarts": [part for part in turn.restart if part in running and part in turn.record.runs],
-        "stops": [part for part in turn.restart if part in running and part not in turn.record.runs],
-    }
+    told["parts"] = turn.parts(world.facts[turn.node].running)
     told["leaves"] = turn.leaves
     told["away"] = away(turn, world)
     told["final"] = final(told)

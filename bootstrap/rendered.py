@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bootstrap import credentials, documents, state
 from bootstrap.errors import Problem
-from bootstrap.workflow import Session, pod_networks
+from bootstrap.pod_networks import pod_networks
+from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World, stamped
 
 

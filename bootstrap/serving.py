@@ -49,10 +49,9 @@ def approve(kube: Kube, name: str) -> None:
 
 def addresses(kube: Kube) -> dict[str, set[str]]:
     """Registered node -> the names and addresses it says it has."""
-    listed = kube.get("/api/v1/nodes") or {}
     return {
-        node["metadata"]["name"]: {each["address"] for each in node["status"].get("addresses", ())}
-        for node in listed.get("items", ())
+        name: {each["address"] for each in node["status"].get("addresses", ())}
+        for name, node in kube.registered().items()
     }
 
 

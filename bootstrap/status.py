@@ -14,6 +14,7 @@ from bootstrap.components import Probe
 from bootstrap.credentials import ends
 from bootstrap.drain import ready
 from bootstrap.errors import Problem
+from bootstrap.facts import moved
 from bootstrap.spec.model import Node
 from bootstrap.workflow import Session
 from bootstrap.world import Facts
@@ -57,10 +58,9 @@ def _api(session: Session) -> tuple[str | None, dict[str, Tree]]:
     try:
         kube = session.hosts.kube()
         version = kube and kube.get("/version")
-        listed = (kube and kube.get("/api/v1/nodes")) or {}
+        named = kube.registered() if kube else {}
     except (Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
         return None, {}
-    named = {each["metadata"]["name"]: each for each in listed.get("items", ())}
     return (version["gitVersion"] if version else None), named
 
 
@@ -86,19 +86,10 @@ def _node(session: Session, node: Node, facts: Facts | None, registered: Mapping
         return told | {"state": "unreachable", "why": session.hosts.unreachable[node.name].what, "parts": []}
     parts = [_part(session, node, probe) for probe in session.hosts.probes(node)]
     healthy = all(part["healthy"] for part in parts)
-    told |= {"unfinished": not facts.record.settled, "rolledBack": facts.record.former, "drift": drift(facts)}
+    drift = [each for kind in moved(facts) for each in kind]  # `bootstrap verify` says how
+    told |= {"unfinished": not facts.record.settled, "rolledBack": facts.record.former, "drift": drift}
     told |= {"certificates": _expiry(session, node, facts)}
     return told | {"state": "healthy" if healthy else "unhealthy", "parts": parts}
-
-
-def drift(facts: Facts) -> list[str]:
-    """Files and parts that are not as the last turn left them; `bootstrap verify` says how."""
-    record = facts.record
-    files = [path for path, left in record.files.items() if facts.seen.get(path) != left]
-    parts = [
-        part for part in record.runs.keys() | facts.running.keys() if record.runs.get(part) != facts.running.get(part)
-    ]
-    return [*sorted(files), *sorted(parts)]
 
 
 def _expiry(session: Session, node: Node, facts: Facts) -> Tree | None:

@@ -167,7 +167,7 @@ class Steps:
             return Failure("no other member of etcd can be asked to change its list", content=False)
         try:
             etcd = self.hosts.etcd(through[0])
-            listed = etcd.members(self.hosts.addresses)
+            listed = self.hosts.listed(etcd)
             match votes:
                 case False:
                     etcd.add_learner(self.hosts.nodes[node].address)
@@ -278,12 +278,7 @@ def summary(turn: Turn, was: Facts) -> str:
     """What a turn does, in a line."""
     if turn.leaves:
         return "everything of ours goes"
-    parts = [part for part in turn.restart if part != "host"]
-    kinds = {
-        "starts": [part for part in parts if part not in was.running],
-        "restarts": [part for part in parts if part in was.running and part in turn.record.runs],
-        "stops": [part for part in parts if part not in turn.record.runs],
-    }
+    kinds = {verb: [part for part in parts if part != "host"] for verb, parts in turn.parts(was.running).items()}
     words = [f"{verb} {', '.join(names)}" for verb, names in kinds.items() if names]
     return "; ".join([f"{len(turn.put)} files", *words])
 

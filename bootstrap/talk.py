@@ -30,6 +30,8 @@ class Talk:
                 if not received:
                     raise self._broken(self._last_words())
                 self._rest += received
+        except TimeoutError as error:
+            raise self._broken(f"it did not answer within {seconds:.0f} s") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._broken(str(error) or type(error).__name__) from error
         line, _, self._rest = self._rest.partition(b"\n")

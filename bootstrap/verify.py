@@ -12,6 +12,7 @@ from bootstrap import credentials, flags, paths, planned, tunnel
 from bootstrap.components import components
 from bootstrap.differences import facets
 from bootstrap.errors import Problem
+from bootstrap.facts import moved
 from bootstrap.plan import Plan
 from bootstrap.saved import SEATS
 from bootstrap.spec.model import Node
@@ -46,7 +47,7 @@ def look(session: Session) -> list[Finding]:
     nodes = session.hosts.pool.map(lambda name: of_node(session, world, name), names)
     return [
         *(each for told in nodes for each in told),
-        *seats(world, unnamed(world)),
+        *seats(world, session.unnamed(world)),
         *asked(session, plan, world),
     ]
 
@@ -78,24 +79,25 @@ def drift(name: str, facts: Facts) -> Iterator[Finding]:
     if not record.settled:
         yield Finding(name, "record", "a turn did not come to its end")
         return
-    for path, left in sorted(record.files.items()):
-        seen = facts.seen.get(path)
+    files, parts = moved(facts)
+    for path in files:
+        seen, left = facts.seen.get(path), record.files[path]
         if seen is None:
             yield Finding(name, path, "is missing")
-        elif seen != left:
+        else:
             words = [f"{it.what} is {it.was}, was left {it.now}" for it in planned.modes(seen, left)]
             if seen.split(":")[0] != left.split(":")[0]:
                 words.insert(0, "content was changed")
             yield Finding(name, path, "; ".join(words))
-    for part in sorted(record.runs.keys() | facts.running.keys()):
+    for part in parts:
         runs, meant = facts.running.get(part), record.runs.get(part)
-        if part == "host" and runs != meant:
+        if part == "host":
             yield Finding(name, "kernel", f"settings do not hold: {', '.join(facts.machine.unset)}")
         elif runs is None:
             yield Finding(name, part, "does not run")
         elif meant is None:
             yield Finding(name, part, "runs, and no file of ours asks for it")
-        elif runs != meant:
+        else:
             yield Finding(name, part, f"runs generation {runs}, was left {meant}")
 
 
@@ -187,11 +189,6 @@ def shown(session: Session, name: str, row: Serving, lies: Read) -> Finding | No
 
 def _of(certificate: x509.Certificate) -> str:
     return f"serial {certificate.serial_number:x} until {certificate.not_valid_after_utc:%Y-%m-%d}"
-
-
-def unnamed(world: World) -> list[str]:
-    """Who belongs to the cluster, and does not stand in the file."""
-    return sorted((world.nodes.keys() | (world.members or {}).keys()) - world.wanted.keys())
 
 
 def seats(world: World, unnamed: Iterable[str]) -> Iterator[Finding]:

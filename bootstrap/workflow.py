@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import shlex
+import contextlib
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bootstrap import checks, credentials, joining, objects, roster, serving, spec, state, tokens, trace
+from bootstrap import checks, credentials, joining, objects, refusals, roster, serving, spec, state, tokens, trace
 from bootstrap.drain import ready
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
@@ -21,11 +20,12 @@ from bootstrap.kube import UNWANTED, Kube, Unanswered, fingerprint
 from bootstrap.lock import Lock
 from bootstrap.phases import PHASES, Setting
 from bootstrap.plan import Plan, allowed, departure, plan
+from bootstrap.pod_networks import pod_networks
 from bootstrap.run import Failure, Outcome, run
 from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
-from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, identity
+from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born
 
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 
@@ -113,8 +113,8 @@ class Session:
         Problem when a node carries another cluster, our state was lost, or the file asks for what can't change.
         """
         facts, members = self.observe(self.hosts.addresses.keys() | (leaving & self.hosts.nodes.keys()))
-        self._refuse_strangers(facts)
-        self._refuse_newer(facts)
+        refusals.strangers(facts, self.store, self.directory)
+        refusals.newer(facts, self.store, self.directory)
         with trace.span("issues credentials"):
             credentials.issue(self.cluster, self.store, datetime.now(UTC))
         later = self._strangers(facts, members) - only if only else frozenset()
@@ -125,25 +125,19 @@ class Session:
             members=members,
             leaving=leaving,
             former=None if back is None else self._former(facts, back),
-            pods=pod_networks(self.cluster, facts),
             within=self.scope.nodes,
         )
         if not leaving:
-            self._refuse_constants(world)
+            refusals.constants(world, self.cluster)
             self.scope.refuse(world)
+        kept = None
         if members and (kube := self.hosts.kube()):
-            try:
+            # Where it runs, and can't be asked, the plan ends there.
+            with contextlib.suppress(Unanswered):
                 nodes = kube.nodes()
+                world = replace(world, nodes=nodes, objects=self._seen(kube, nodes))
                 kept = nodes.keys() | self.hosts.former | members.keys()
-                return replace(
-                    world,
-                    nodes=nodes,
-                    objects=self._seen(kube, nodes),
-                    pods=pod_networks(self.cluster, facts, kept),
-                )
-            except Unanswered:
-                return world  # it runs, and can't be asked: the plan ends there
-        return world
+        return replace(world, pods=pod_networks(self.cluster, facts, kept))
 
     def _former(self, facts: Mapping[str, Facts], back: frozenset[str]) -> dict[str, Former]:
         """What these nodes had; not of those that have gone back, which would only go forward again."""
@@ -179,8 +173,7 @@ class Session:
     def without_network(self) -> list[str]:
         """Nodes that are not Ready, where that is for a network plugin of the user's own to change."""
         kube = self.hosts.kube() if self.cluster.networking.plugin == "none" else None
-        listed = (kube and kube.get("/api/v1/nodes")) or {}
-        return [node["metadata"]["name"] for node in listed.get("items", ()) if not ready(node)]
+        return [name for name, node in kube.registered().items() if not ready(node)] if kube else []
 
     def unnamed(self, world: World) -> list[str]:
         """Who belongs to the cluster, and neither stands in the file nor may have come by `kubeadm join`."""
@@ -207,65 +200,6 @@ class Session:
             raise Problem("there is no cluster that answers, to join", next="bootstrap init, or: bootstrap status")
         return frozenset(node for node, told in facts.items() if not told.record.files)
 
-    def _refuse_strangers(self, facts: Mapping[str, Facts]) -> None:
-        ours = credentials.uid(self.store) if "pki/ca.crt" in self.store else ""
-        for name, uid in sorted((name, f.record.uid) for name, f in facts.items() if f.record.uid):
-            if uid != ours:
-                raise Problem(
-                    f"{name} belongs to a cluster whose keys are not in {self.directory}",
-                    why=f"its record says cluster {uid}, this workstation knows {ours or 'none'}",
-                    next="put that cluster's state directory back, or name the right node in cluster.yaml",
-                    code=Code.LOCKED,
-                )
-
-    def _refuse_newer(self, facts: Mapping[str, Facts]) -> None:
-        """Its record says who changed a node last; that a lock was only taken somewhere does not count."""
-        known = state.epoch(self.store)
-        newest = max(facts.values(), key=lambda told: told.record.epoch, default=None)
-        if newest and newest.record.epoch > known:
-            name = min(node for node, told in facts.items() if told.record.epoch == newest.record.epoch)
-            raise Problem(
-                f"the state in {self.directory} is older than the nodes",
-                why=f"{name} was changed at epoch {newest.record.epoch}, from a state directory newer than this one, "
-                f"which knows {known}",
-                next="bring the newest state directory here; if this is the newest there is: "
-                f"echo {newest.record.epoch} > {shlex.quote(str(self.directory / state.EPOCH))}",
-                code=Code.LOCKED,
-            )
-
-    def _refuse_constants(self, world: World) -> None:
-        founded = {n: f for n, f in world.facts.items() if not f.record.birth or f.record.birth.answered}
-        for name, told in sorted(founded.items()):
-            for field, value in identity(world, name).items():
-                if (was := told.record.constants.get(field, value)) != value:
-                    raise Problem(
-                        f"{name}: its {field} can't change on a living cluster: it is {was}, not {value}",
-                        why="its record keeps it; etcd and the certificates of others know the node by it",
-                        next=f"write {was} again; or, with the old entry: bootstrap remove {name}; with the new one: "
-                        "bootstrap join",
-                        code=Code.WRONG_FILE,
-                    )
-            for field, value in self.constants.items():
-                if (was := told.record.constants.get(field, value)) != value:
-                    raise Problem(
-                        f"{field} can't change on a living cluster: it was founded with {was}, not with {value}",
-                        why=f"the record of {name} keeps it; what runs in the cluster depends on it",
-                        next=f"write {was} again, or reset the cluster and found another",
-                        code=Code.WRONG_FILE,
-                    )
-
-    @property
-    def constants(self) -> dict[str, str]:
-        """What is decided when a cluster is founded."""
-        networking = self.cluster.networking
-        return {
-            "name": self.cluster.name,
-            "networking.podSubnet": networking.pod_subnet,
-            "networking.serviceSubnet": networking.service_subnet,
-            "networking.dnsDomain": networking.dns_domain,
-            "etcd.dataDir": self.cluster.etcd.data_dir,
-        }
-
     @property
     def wants(self) -> Wants:
         """The phases, joined."""
@@ -276,7 +210,7 @@ class Session:
                 **{key: serving.APPROVED for key in world.objects or () if key.startswith(serving.PREFIX)},
             },
             uid=credentials.uid(self.store),
-            constants=self.constants,
+            constants=refusals.founded_with(self.cluster),
             held=self.scope.held,
         )
 
@@ -315,7 +249,7 @@ class Session:
         """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""
         if not world.leaving and world.former is None:
             checks.refuse(self.cluster, world)
-            self._refuse_orphans(world)
+            refusals.orphans(world, self.cluster, self.joined(world))
         if not all(allowed(command, wave, world) for wave in made.waves):
             joins = all(allowed("join", wave, world) for wave in made.waves)
             why = "etcd's list would change" if joins else "a part that runs would stop"
@@ -323,17 +257,6 @@ class Session:
                 f"cluster.yaml asks for changes that {command} must not make: {why}",
                 next="bootstrap join" if joins else "bootstrap apply",
                 code=Code.CHANGES,
-            )
-
-    def _refuse_orphans(self, world: World) -> None:
-        """Problem when kubeadmJoin is to end while nodes live by it: the API servers would not know them any more."""
-        ends = not self.cluster.kubeadm_join and joining.KEY in (world.objects or {})
-        if ends and (left := self.joined(world)):
-            raise Problem(
-                f"kubeadmJoin can't end while nodes are there that joined by it: {', '.join(left)}",
-                why="their certificates are of the authority that goes with it",
-                next=f"bootstrap remove {' '.join(left)}; then run the same command again",
-                code=Code.REFUSED,
             )
 
     def run(self, world: World, approved: Plan) -> Outcome:
@@ -359,34 +282,3 @@ class Session:
     def back(self, node: str) -> None:
         """Swap a node back to its former generation, if it can be reached."""
         self._steps.back(node)
-
-
-def pod_networks(cluster: Cluster, facts: Mapping[str, Facts], kept: AbstractSet[str] | None = None) -> dict[str, str]:
-    """node -> pod CIDR: the union over the records, and the lowest free one for who has none.
-
-    It is free again once its node was removed: it is neither in the file nor among `kept` (None: nobody can tell).
-    """
-    if cluster.networking.plugin != "bridge":
-        return {}
-    named = {node.name for node in cluster.nodes}
-    known = {
-        node: cidr
-        for told in facts.values()
-        for node, cidr in told.record.pods.items()
-        if kept is None or node in named or node in kept
-    }
-    subnet = ipaddress.ip_network(cluster.networking.pod_subnet)
-    taken = set(known.values())
-    every = (str(part) for part in subnet.subnets(new_prefix=24 if subnet.version == 4 else 64))
-    free = (cidr for cidr in every if cidr not in taken)
-    new = [node.name for node in cluster.nodes if node.name not in known]
-    allotted = dict(zip(new, free, strict=False))
-    if len(allotted) < len(new):
-        raise Problem(
-            f"{subnet} has no pod network left for {', '.join(new[len(allotted) :])}",
-            why=f"the records of the nodes have {len(taken)} allotted, those of nodes that were not removed among them",
-            next="bootstrap remove NODE, for each that is gone for good",
-            code=Code.REFUSED,
-        )
-    known |= allotted
-    return dict(sorted(known.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -152,6 +152,14 @@ class Turn:
     def leaves(self) -> bool:
         """Whether the node keeps nothing of ours."""
         return not self.record.files
+
+    def parts(self, running: Container[str]) -> dict[str, list[str]]:
+        """What happens to the parts it touches, where these run: those that it starts, restarts and stops."""
+        return {
+            "starts": [part for part in self.restart if part not in running],
+            "restarts": [part for part in self.restart if part in running and part in self.record.runs],
+            "stops": [part for part in self.restart if part in running and part not in self.record.runs],
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from bootstrap import roster
 from bootstrap.errors import Problem
 from bootstrap.hosts import Hosts
 from bootstrap.plan import plan
+from bootstrap.pod_networks import pod_networks
 from bootstrap.spec.model import Cluster
-from bootstrap.workflow import pod_networks
 from bootstrap.world import Blocked, Facts, Record, World
 from tests.room import WANTS, Room
 from tests.stores import THREE, cluster

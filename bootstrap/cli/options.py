@@ -33,6 +33,10 @@ def _trace(context: click.Context, _: click.Parameter, chosen: Path | None) -> N
         context.with_resource(output.tracing(chosen))
 
 
+def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(value.split(",")) if value else ()
+
+
 _file = click.option(
     "-f",
     "--file",
@@ -101,13 +105,13 @@ wait = click.option(
 )
 nodes = click.option(
     "--nodes",
-    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    callback=_names,
     metavar="NAME,…",
     help="Touch these nodes only, and no object of the API.",
 )
 skip_phases = click.option(
     "--skip-phases",
-    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    callback=_names,
     metavar="NAME,…",
     help="Leave what these phases made exactly as it is.",
 )

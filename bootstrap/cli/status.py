@@ -19,7 +19,7 @@ def command(path: Path, form: str) -> int:
 
     With versions, etcd's leader, when the first certificate of each node ends, and what is not as it was left.
 
-    Exit code 0: all healthy; 4: some are not; 5: none answers.
+    Exit code 0: all healthy; 4: some are not, or not Ready; 5: none answers.
     """
     from bootstrap.cli import output
     from bootstrap.errors import Code
@@ -33,7 +33,7 @@ def command(path: Path, form: str) -> int:
     else:
         _told(found)
     states = {node["state"] for node in found["nodes"]}
-    if states == {"healthy"}:
+    if states == {"healthy"} and all(node["ready"] is not False for node in found["nodes"]):
         return Code.DONE
     return Code.UNREACHABLE if states == {"unreachable"} else Code.SOME_FAILED
 
@@ -82,6 +82,8 @@ def _notes(node: Mapping[str, Any]) -> list[str]:
     notes = []
     if "why" in node:
         notes.append(node["why"].removeprefix(f"{node['name']}: "))
+    if node["ready"] is False:
+        notes.append("is not Ready in the API; kubectl describe node says why")
     if node.get("unfinished"):
         notes.append("a change was begun and is not finished; bootstrap apply finishes or undoes it")
     elif node.get("rolledBack"):

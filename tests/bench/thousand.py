@@ -18,7 +18,8 @@ from pathlib import Path
 import yaml
 
 from bootstrap import credentials
-from bootstrap.workflow import Session, pod_networks
+from bootstrap.pod_networks import pod_networks
+from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World
 
 count = int(sys.argv[1])
