@@ -52,6 +52,8 @@ def change(asked: Change) -> int:
             status = _changed(asked, session, world, progress, final=final)
         if status == Code.DONE and world.leaving:
             _farewell(session, world, asked)
+        elif status == Code.DONE and world.former:
+            output.note("cluster.yaml still asks for what was rolled back; next: bootstrap plan")
         elif status == Code.DONE and (waiting := session.without_network()):
             output.note(f"{', '.join(waiting)}: not Ready until your network plugin runs (networking.plugin is none)")
         return status

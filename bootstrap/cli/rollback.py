@@ -23,9 +23,5 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, 
     again. Not over a minor of etcd, whose data can't go back.
     """
     from bootstrap.cli.changing import Change, change
-    from bootstrap.cli.output import note
 
-    status = change(Change("rollback", path, timeout, wait, ask=not yes, back=nodes))
-    if status == 0:
-        note("cluster.yaml still asks for what was rolled back; next: bootstrap plan")
-    return status
+    return change(Change("rollback", path, timeout, wait, ask=not yes, back=nodes))
