@@ -20,7 +20,8 @@ def strangers(facts: Mapping[str, Facts], store: Mapping[str, bytes], directory:
             raise Problem(
                 f"{name} belongs to a cluster whose keys are not in {directory}",
                 why=f"its record says cluster {uid}, this workstation knows {ours or 'none'}",
-                next="put that cluster's state directory back, or name the right node in cluster.yaml",
+                next="put that cluster's state directory back, or a copy of it: bootstrap state import FILE\n"
+                "if it is not the node that was meant: name the right one in cluster.yaml",
                 code=Code.LOCKED,
             )
 
@@ -35,8 +36,8 @@ def newer(facts: Mapping[str, Facts], store: Mapping[str, bytes], directory: Pat
             f"the state in {directory} is older than the nodes",
             why=f"{name} was changed at epoch {newest.record.epoch}, from a state directory newer than this one, "
             f"which knows {known}",
-            next="bring the newest state directory here; if this is the newest there is: "
-            f"echo {newest.record.epoch} > {shlex.quote(str(directory / state.EPOCH))}",
+            next="bring the newest here: bootstrap state export FILE there, bootstrap state import FILE here\n"
+            f"if this is the newest there is: echo {newest.record.epoch} > {shlex.quote(str(directory / state.EPOCH))}",
             code=Code.LOCKED,
         )
 

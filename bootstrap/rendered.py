@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import MutableMapping
-from datetime import UTC, datetime
 from pathlib import Path
 
-from bootstrap import credentials, documents, state
+from bootstrap import documents
+from bootstrap.credentials import Passphrase, nobody
 from bootstrap.errors import Problem
 from bootstrap.pod_networks import pod_networks
 from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World, stamped
 
 
-def write(file: Path, target: Path) -> tuple[int, bool]:
+def write(file: Path, target: Path, passphrase: Passphrase = nobody) -> tuple[int, bool]:
     """How many files were written, and whether their credentials are throw-away ones; Problem when they can't be."""
-    with Session(file) as session:
-        kept = state.Store(session.directory)
-        store: MutableMapping[str, bytes] = ChainMap({}, kept)
-        throw_away = "pki/ca.key" not in kept
-        session.hosts.store = store
-        credentials.issue(session.cluster, store, datetime.now(UTC))
+    with Session(file, passphrase=passphrase) as session:
+        throw_away = "pki/ca.key" not in session.store
+        session.issue()
         world = imagined(session)
         count = 0
         for node in session.cluster.nodes:

@@ -3,70 +3,218 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+import shlex
+import stat
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bootstrap.errors import Code, Problem
 
-LOCK, EPOCH = "lock", "epoch"
+LOCK, EPOCH, KNOWN_HOSTS, LOG = "lock", "epoch", "known_hosts", "bootstrap.log"
+FRESH = ".new"  # what is being written: if a kill leaves it behind, the next write is over it
+JOURNAL = ".journal"  # changes that hold, and are perhaps not all in their places yet
+ITS_OWN = (LOCK, LOG, f"{LOG}.1")  # of this directory: not what a cluster is known by
 
 
 class Store(MutableMapping[str, bytes]):
-    """Credentials by name ("pki/ca.crt") as files of one directory; each is written whole or not at all."""
+    """Credentials by name ("pki/ca.crt") as files of one directory.
+
+    What is put together is there together or not at all, whenever whoever wrote was killed: it is written to a journal,
+    holds once that has its name, and then goes to its places, at the latest when somebody writes again.
+    """
 
     def __init__(self, directory: Path) -> None:
         """The directory is made with the first write."""
-        self._directory = directory
+        self.directory = directory
+        self._alone = False
+        self._begun: tuple[object, Mapping[str, bytes | None]] = None, {}  # the journal, and which one it was
 
     def __getitem__(self, name: str) -> bytes:
         """KeyError when there is none."""
-        try:
-            return (self._directory / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise KeyError(name) from error
-        except OSError as error:
-            raise self._problem("read", name, error) from error
+        begun = self._journal()
+        content = begun[name] if name in begun else self._read(name)
+        if content is None:
+            raise KeyError(name)
+        return content
 
     def __setitem__(self, name: str, content: bytes) -> None:
         """Mode 0600 from the first byte."""
-        path = self._directory / name
-        try:
-            for parent in reversed([path.parent, *path.parent.parents]):
-                if not parent.exists():
-                    parent.mkdir(mode=0o700)
-            fresh = path.with_name(f".{path.name}.{os.getpid()}")
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(path)
-        except OSError as error:
-            raise self._problem("write", name, error) from error
+        self.put({name: content})
 
     def __delitem__(self, name: str) -> None:
         """KeyError when there is none."""
-        try:
-            (self._directory / name).unlink()
-        except FileNotFoundError as error:
-            raise KeyError(name) from error
+        if name not in self:
+            raise KeyError(name)
+        self.put({}, drop=[name])
+
+    def update(self, files: Mapping[str, bytes]) -> None:  # type: ignore[override] # together, not one after the other
+        """All of it or nothing."""
+        self.put(files)
 
     def __iter__(self) -> Iterator[str]:
         """Every name, sorted; never what a killed write left."""
-        paths = sorted(path for path in self._directory.rglob("*") if path.is_file())
-        return (str(path.relative_to(self._directory)) for path in paths if not path.name.startswith("."))
+        paths = (path for path in self.directory.rglob("*") if path.is_file() and not path.name.startswith("."))
+        lie = {str(path.relative_to(self.directory)) for path in paths}
+        begun = self._journal()
+        return iter(sorted((lie | begun.keys()) - {name for name, content in begun.items() if content is None}))
 
     def __len__(self) -> int:
         """How many there are."""
         return sum(1 for _ in self)
 
+    def put(self, files: Mapping[str, bytes], drop: Iterable[str] = ()) -> None:
+        """Writes these and deletes those: all of it or nothing."""
+        changes: dict[str, bytes | None] = {**dict.fromkeys(drop), **files}
+        with self.alone():
+            self._finish()
+            if len(changes) > 1:
+                self._write(JOURNAL, json.dumps({name: _text(content) for name, content in changes.items()}).encode())
+                self._sync(self.directory)
+                self._finish()
+            else:
+                self._apply(changes)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else on this workstation writes the directory meanwhile; the cluster's lock is `bootstrap.lock`."""
+        if self._alone:
+            yield
+            return
+        try:
+            self._make(self.directory)
+            descriptor = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._problem("write", LOCK, error) from error
+        try:
+            self._flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # on a full disk nobody can be told who it is
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            self._alone = True
+            yield
+        finally:
+            self._alone = False
+            os.close(descriptor)
+
+    def all(self) -> dict[str, bytes]:
+        """What a cluster is known by, at one moment: nobody writes meanwhile, and the disk may be read-only."""
+        descriptor = None
+        with suppress(OSError):  # nobody has ever written
+            descriptor = os.open(self.directory / LOCK, os.O_RDONLY)
+        try:
+            if descriptor is not None and not self._alone:
+                self._flock(descriptor, fcntl.LOCK_SH)
+            return {name: self[name] for name in self if name not in ITS_OWN}
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _flock(self, descriptor: int, kind: int) -> None:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip()
+            raise Problem(
+                f"another bootstrap writes {self.directory}: process {holder or 'unknown'}",
+                next="wait until it ends, then run the command again",
+                code=Code.LOCKED,
+            ) from error
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.directory / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise self._problem("read", name, error) from error
+
+    def _journal(self) -> Mapping[str, bytes | None]:
+        path = self.directory / JOURNAL
+        try:
+            found = path.stat()
+        except OSError:
+            return {}
+        same = found.st_ino, found.st_mtime_ns, found.st_size
+        if self._begun[0] != same:
+            self._begun = same, self._parsed(path)
+        return self._begun[1]
+
+    def _parsed(self, path: Path) -> Mapping[str, bytes | None]:
+        try:
+            text = self._read(path.name)
+            changes = {} if text is None else json.loads(text)  # None: somebody has just finished it
+            return {name: None if each is None else b64decode(each) for name, each in changes.items()}
+        except (ValueError, AttributeError, TypeError) as wrong:
+            raise Problem(
+                f"{path} is damaged",
+                why="it holds what was written last, and it can't be told what of that has reached its place",
+                next="put the state back as it was: bootstrap state import FILE --force\n"
+                f"if there is no copy: rm {shlex.quote(str(path))}; bootstrap plan tells what is missing then",
+                code=Code.LOCKED,
+            ) from wrong
+
+    def _finish(self) -> None:
+        """What somebody began."""
+        if begun := self._journal():
+            self._apply(begun)
+            self._apply({JOURNAL: None})
+
+    def _apply(self, changes: Mapping[str, bytes | None]) -> None:
+        for name, content in changes.items():
+            if content is None:
+                self._unlink(name)
+            else:
+                self._write(name, content)
+        for directory in sorted({(self.directory / name).parent for name in changes}):
+            self._sync(directory)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path, fresh = self.directory / name, self.directory / FRESH
+        try:
+            self._make(path.parent)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o600)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            fresh.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise self._problem("write", name, error) from error
+
+    def _unlink(self, name: str) -> None:
+        try:
+            (self.directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._problem("delete", name, error) from error
+
+    def _make(self, directory: Path) -> None:
+        for each in reversed([directory, *directory.parents]):
+            if not each.exists():
+                each.mkdir(mode=0o700, exist_ok=True)
+                self._sync(each.parent)
+
+    def _sync(self, directory: Path) -> None:
+        """Names in it outlive a power cut; some file systems can't be asked for that."""
+        with suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def _problem(self, verb: str, name: str, error: OSError) -> Problem:
+        place = shlex.quote(str(self.directory))
         return Problem(
-            f"can't {verb} {self._directory / name}",
-            why=error.strerror or str(error),
-            next=f"mend the directory (ls -ld {self._directory}; df {self._directory.parent}) and run it again",
+            f"can't {verb} {self.directory / name}",
+            why=f"{error.strerror or error}; nothing is half written",
+            next=f"make room, or give yourself the right to write (df -h {place}; ls -ld {place}), and run it again",
         )
 
 
@@ -75,31 +223,43 @@ def directory(file: Path, cluster: str) -> Path:
     return file.resolve().parent / ".bootstrap" / cluster
 
 
+def opened(directory: Path) -> Store:
+    """The state that lies there, if any; Problem (LOCKED) when anybody but its owner can read its secrets or write."""
+    if loose := sorted(_loose(directory)):
+        name, mode = loose[0]
+        more = f", and {len(loose) - 1} more" if len(loose) > 1 else ""
+        raise Problem(
+            f"the state is open to others on this machine: {name} has mode {mode:04o}{more}",
+            why="whoever has its keys is the cluster's administrator",
+            next=f"chmod -R go= {shlex.quote(str(directory))}, and run it again",
+            code=Code.LOCKED,
+        )
+    return Store(directory)
+
+
+def _loose(directory: Path) -> Iterator[tuple[Path, int]]:
+    for path in (directory, *directory.rglob("*")):
+        try:
+            mode = path.lstat().st_mode
+        except OSError:  # it was there a moment ago
+            continue
+        public = stat.S_ISDIR(mode) or path.suffix in (".crt", ".pub") or path.name in (KNOWN_HOSTS, EPOCH, LOCK)
+        if not stat.S_ISLNK(mode) and mode & (0o022 if public else 0o077):
+            yield path, stat.S_IMODE(mode)
+
+
 def epoch(store: Mapping[str, bytes]) -> int:
     """The highest epoch at which this workstation, or one whose state it has, took the cluster's lock; 0 before."""
-    return int(store.get(EPOCH, b"0"))
+    try:
+        return int(store.get(EPOCH, b"0"))
+    except ValueError as wrong:
+        raise Problem(
+            f"{EPOCH} in the state directory is damaged",
+            why="it is the number by which a state is known to be older than the nodes",
+            next="write 0 into it: if a node knows a higher one, the next command names it",
+            code=Code.LOCKED,
+        ) from wrong
 
 
-@contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """Nobody else on this workstation writes the directory meanwhile; the cluster's own lock is `bootstrap.lock`."""
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Problem(f"can't write the state directory {state}", why=error.strerror or str(error)) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(descriptor, 100).decode(errors="replace").strip()
-            raise Problem(
-                f"another bootstrap writes {state}: process {holder or 'unknown'}",
-                next="wait until it ends, then run the command again",
-                code=Code.LOCKED,
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(descriptor)
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else b64encode(content).decode()

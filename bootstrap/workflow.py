@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bootstrap import checks, credentials, joining, objects, refusals, roster, serving, spec, state, tokens, trace
+from bootstrap.credentials import Passphrase, nobody
 from bootstrap.drain import ready
 from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
@@ -34,15 +36,25 @@ class Session:
     """One cluster.yaml, its state and its hosts, for the time of one command; the real Site of a run."""
 
     def __init__(
-        self, file: Path, report: Report = lambda _: None, *, wait: float = WAIT, scope: Scope = EVERYTHING
+        self,
+        file: Path,
+        report: Report = lambda _: None,
+        *,
+        wait: float = WAIT,
+        scope: Scope = EVERYTHING,
+        passphrase: Passphrase = nobody,
     ) -> None:
-        """Reads the file; nothing is connected or written yet."""
+        """Reads the file; nothing is connected or written yet.
+
+        `passphrase` is asked at most once, and only where something has to be signed with a key that is encrypted.
+        """
         self.cluster: Cluster = spec.load(file)
         self.scope = scope
         scope.check(self.cluster)
         self.directory = state.directory(file, self.cluster.name)
-        store = ChainMap({}, state.Store(self.directory))
-        self.hosts = Hosts(self.cluster, store, self.directory / "known_hosts", report)
+        self._kept = state.opened(self.directory)
+        self._passphrase = cache(passphrase)
+        self.hosts = Hosts(self.cluster, self._fresh(), self.directory / state.KNOWN_HOSTS, report)
         self.lock = Lock(self.hosts)
         self._steps = Steps(self.hosts, self.lock, lambda nodes: self.objects(frozenset(nodes)), wait)
         self._files: dict[object, tuple[File, ...]] = {}
@@ -69,18 +81,25 @@ class Session:
         """Whether there are credentials that the state directory lacks."""
         return isinstance(self.store, ChainMap) and bool(self.store.maps[0])
 
+    def issue(self) -> None:
+        """Makes what there is not yet of credentials, in memory."""
+        with trace.span("issues credentials"):
+            credentials.issue(self.cluster, self.store, datetime.now(UTC), self._passphrase)
+
     def keep(self) -> None:
         """Credentials, those just issued too, are in the state directory from now on; call it with the lock held."""
-        kept = state.Store(self.directory)
         if isinstance(self.store, ChainMap) and self.store.maps[0]:
-            with state.locked(self.directory):
-                kept.update(self.store.maps[0])
-        self.hosts.store = kept
-        roster.note(kept, self.cluster)
+            self._kept.update(dict(self.store.maps[0]))
+        self.hosts.store = self._kept
+        roster.note(self._kept, self.cluster)
 
     def forget(self, nodes: Iterable[str], reached: AbstractSet[str]) -> None:
         """These were removed; how to reach them is kept only of who was not reached."""
-        roster.forget(state.Store(self.directory), nodes, reached)
+        roster.forget(self._kept, nodes, reached)
+
+    def _fresh(self) -> MutableMapping[str, bytes]:
+        """What the state directory has; what is written goes to memory."""
+        return ChainMap({}, self._kept)
 
     def take(self, command: str, *, wait: float = 0) -> bool:
         """The cluster's lock, until the session ends; True where others were at work since we looked: look again.
@@ -90,10 +109,9 @@ class Session:
         if self.lock.epoch:
             return False
         moved = self.lock.take(command, state.epoch(self.store), wait=wait)
-        with state.locked(self.directory):
-            state.Store(self.directory)[state.EPOCH] = f"{self.lock.epoch}\n".encode()
+        self._kept[state.EPOCH] = f"{self.lock.epoch}\n".encode()
         if moved:  # they may have issued what we have in memory
-            self.hosts.store = ChainMap({}, state.Store(self.directory))
+            self.hosts.store = self._fresh()
             self._files.clear()
             self._objects.clear()
         return moved
@@ -115,8 +133,7 @@ class Session:
         facts, members = self.observe(self.hosts.addresses.keys() | (leaving & self.hosts.nodes.keys()))
         refusals.strangers(facts, self.store, self.directory)
         refusals.newer(facts, self.store, self.directory)
-        with trace.span("issues credentials"):
-            credentials.issue(self.cluster, self.store, datetime.now(UTC))
+        self.issue()
         later = self._strangers(facts, members) - only if only else frozenset()
         world = World(
             wanted={node: address for node, address in self.hosts.addresses.items() if node not in later},

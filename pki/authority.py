@@ -50,9 +50,12 @@ class Authority:
         return cls(builder.issuer_name(name).sign(key, keys.signature_hash(key)), key)
 
     @classmethod
-    def read(cls, certificate: bytes, key: bytes) -> Authority:
-        """The authority of these PEMs (of a bundle, the first); ValueError when they are not a pair."""
-        found = cls(x509.load_pem_x509_certificate(certificate), keys.read(key))
+    def read(cls, certificate: bytes, key: bytes, passphrase: bytes = b"") -> Authority:
+        """The authority of these PEMs (of a bundle, the first); ValueError when they are not a pair.
+
+        WrongPassphrase when the key is encrypted, and this is not its passphrase.
+        """
+        found = cls(x509.load_pem_x509_certificate(certificate), keys.read(key, passphrase))
         if found.certificate.public_key() != found.key.public_key():
             raise ValueError("the key does not belong to the certificate")
         return found

@@ -16,9 +16,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pki import pkcs8
+
 Algorithm = Literal["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _CURVES = {"secp256r1": "ECDSA-P256", "secp384r1": "ECDSA-P384"}
+
+
+class WrongPassphrase(ValueError):
+    """The key is encrypted, and this is not its passphrase; or it is damaged, which can't be told apart."""
 
 
 def generate(algorithm: Algorithm) -> PrivateKey:
@@ -54,8 +60,13 @@ def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SH
             return hashes.SHA256()
 
 
-def private_pem(key: PrivateKey) -> bytes:
-    """The key as kubeadm writes it, in clear: "EC PRIVATE KEY" (RFC 5915) or "RSA PRIVATE KEY" (PKCS #1)."""
+def private_pem(key: PrivateKey, passphrase: bytes = b"") -> bytes:
+    """The key as kubeadm writes it, in clear: "EC PRIVATE KEY" (RFC 5915) or "RSA PRIVATE KEY" (PKCS #1).
+
+    Under a passphrase: "ENCRYPTED PRIVATE KEY" (PKCS #8).
+    """
+    if passphrase:
+        return pkcs8.encrypted(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), passphrase)
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
@@ -64,12 +75,27 @@ def public_pem(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def read(pem: bytes) -> PrivateKey:
-    """A private key from PEM of any usual format; ValueError when damaged, encrypted or of another kind."""
+def encrypted(pem: bytes) -> bool:
+    """Whether a private key needs a passphrase, in PKCS #8 or in OpenSSL's older way."""
+    return pkcs8.LABEL in pem or b"Proc-Type: 4,ENCRYPTED" in pem
+
+
+def read(pem: bytes, passphrase: bytes = b"") -> PrivateKey:
+    """A private key from PEM of any usual format; a passphrase that is not needed is not looked at.
+
+    ValueError when damaged, encrypted or of another kind; WrongPassphrase when that is to blame.
+    """
+    locked = encrypted(pem)
+    if locked and not passphrase:
+        raise ValueError("the private key is encrypted")
     try:
-        key = load_pem_private_key(pem, password=None)
-    except TypeError as encrypted:
-        raise ValueError("the private key is encrypted") from encrypted
+        key = load_pem_private_key(pem, password=passphrase if locked else None)
+    except ValueError as wrong:
+        if (
+            locked
+        ):  # of 256 wrong passphrases one decrypts to what only looks like padding: it says nothing of passwords
+            raise WrongPassphrase("this is not its passphrase, or the key is damaged") from wrong
+        raise
     if not isinstance(key, PrivateKey):
         raise ValueError(f"neither an ECDSA nor an RSA key: {type(key).__name__}")  # noqa: TRY004 (bad PEM, not a bad call)
     return key

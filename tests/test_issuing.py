@@ -195,7 +195,7 @@ def test_an_authority_whose_key_is_elsewhere_is_missed_only_when_it_has_to_sign(
     before = dict(store)
     assert credentials.issue(demo, store, NOW) == ()
     more = cluster({"apiServer": {"certSANs": ["more.example"]}})
-    with pytest.raises(Problem, match=r"pki/ca\.key can't be used"):
+    with pytest.raises(Problem, match=r"pki/ca\.key in the state directory can't be used"):
         credentials.issue(more, store, NOW)
     assert store == before
 
@@ -204,7 +204,7 @@ def test_an_authority_whose_key_is_elsewhere_is_missed_only_when_it_has_to_sign(
 def test_an_authority_that_is_damaged_is_said_to_be(demo: Cluster, store: dict[str, bytes], name: str) -> None:
     store[name] = b"-----BEGIN NOTHING-----\n"
     del store["nodes/cp1/admin.crt"]
-    with pytest.raises(Problem, match=f"{name} can't be used"):
+    with pytest.raises(Problem, match=f"{name} in the state directory can't be used"):
         credentials.issue(demo, store, NOW)
 
 

@@ -17,7 +17,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from bootstrap import redact, trace
+from bootstrap import redact, state, trace
 from bootstrap.cli import log as logs
 from bootstrap.cli import output
 from bootstrap.errors import Problem
@@ -144,7 +144,7 @@ def test_the_log_is_its_owners_alone_has_no_secret_and_does_not_grow_for_ever(tm
 
 def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("")
-    (tmp_path / logs.NAME).symlink_to(tmp_path / "target")
+    (tmp_path / state.LOG).symlink_to(tmp_path / "target")
     logs.Log(tmp_path).write("words")
     assert (tmp_path / "target").read_text() == ""
 
@@ -339,7 +339,7 @@ def test_a_fault_of_ours_is_told_without_a_traceback_which_is_in_the_log(tmp_pat
     assert "KeyError" in kept
     assert "0123456789abcdef" not in kept + ended.stderr
     assert (tmp_path / written).stat().st_mode & 0o077 == 0
-    assert written.name == logs.NAME if logged else written.name.startswith("bootstrap-")
+    assert written.name == state.LOG if logged else written.name.startswith("bootstrap-")
 
 
 @pytest.mark.parametrize(("shell", "sign"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --")])

@@ -178,7 +178,7 @@ def test_the_node_of_another_cluster_is_refused(cluster: Desk, tmp_path: Path, w
 def test_a_cluster_whose_keys_were_lost_is_refused_until_they_are_back(cluster: Desk, tmp_path: Path) -> None:
     shutil.move(cluster.state, tmp_path / "kept")
     try:
-        refused(cluster.bootstrap("init"), 6, "put that cluster's state directory back")
+        refused(cluster.bootstrap("init"), 6, "bootstrap state import FILE")
         assert not list(cluster.state.rglob("*.key")), "a second authority"
     finally:
         shutil.rmtree(cluster.state, ignore_errors=True)  # nothing was written

@@ -30,6 +30,7 @@ COMMANDS = {
     "token": ("token", "Tokens by which machines join as workers, by kubeadm join."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
     "unlock": ("unlock", "End another bootstrap that is at work on the cluster."),
+    "state": ("state", "Bring the state directory to another workstation, and put its keys under a passphrase."),
     "config": ("config", "Example, check and schema of cluster.yaml."),
     "support-bundle": ("support_bundle", "Collect what whoever helps you needs, without secrets."),
     "completion": ("completion", "Print the completion of a shell: bash, zsh or fish."),

@@ -15,6 +15,7 @@ from bootstrap.cli import options
 )
 @click.argument("plan", type=click.Path(path_type=Path), required=False, metavar="[PLAN]")
 @options.file
+@options.passphrase
 @options.timeout
 @options.wait
 @options.yes

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bootstrap import planned, redact, saved
-from bootstrap.cli import output, show
+from bootstrap.cli import output, passphrase, show
 from bootstrap.cli.interrupt import finishing
 from bootstrap.cli.log import Log
 from bootstrap.errors import Code, Problem
@@ -41,7 +41,9 @@ def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
     with (
-        Session(asked.path, progress.report, wait=asked.timeout, scope=asked.scope) as session,
+        Session(
+            asked.path, progress.report, wait=asked.timeout, scope=asked.scope, passphrase=passphrase.known
+        ) as session,
         output.logging(Log(session.directory, lambda: redact.secrets(session.store)), asked.command),
     ):
         began, status = time.monotonic(), None

@@ -14,6 +14,7 @@ from bootstrap.cli import options
     epilog="\b\nExamples:\n  bootstrap init\n  bootstrap init -f lab/cluster.yaml --timeout 600",
 )
 @options.file
+@options.passphrase
 @options.timeout
 @options.wait
 @options.skip_phases

@@ -22,7 +22,7 @@ def command(path: Path) -> None:
     cluster = spec.load(path)
     directory = state.directory(path, cluster.name)
     try:
-        click.echo(state.Store(directory)["admin.conf"].decode(), nl=False)
+        click.echo(state.opened(directory)["admin.conf"].decode(), nl=False)
     except KeyError:
         raise Problem(
             f"there is no admin.conf in {directory}",

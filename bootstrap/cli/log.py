@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap.redact import redact
+from bootstrap.state import LOG
 
-NAME = "bootstrap.log"
 LARGEST = 1 << 20  # bytes; a longer one becomes the former, and the one before that goes
 
 
@@ -19,10 +20,11 @@ class Log:
 
     def __init__(self, directory: Path, secrets: Callable[[], Iterable[str]] = tuple) -> None:
         """`secrets` are taken out of what others said; they are only read where somebody did."""
-        self.path, self._secrets, self._writing = directory / NAME, secrets, threading.Lock()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.path.exists() and self.path.stat().st_size > LARGEST:
-            self.path.replace(self.path.with_name(f"{NAME}.1"))
+        self.path, self._secrets, self._writing = directory / LOG, secrets, threading.Lock()
+        with suppress(OSError):  # where nothing can be written, whoever has to write more than a log says so
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.path.exists() and self.path.stat().st_size > LARGEST:
+                self.path.replace(self.path.with_name(f"{LOG}.1"))
 
     def write(self, text: str, node: str = "") -> None:
         """What we say ourselves; a disk that is full stops nothing."""

@@ -86,6 +86,22 @@ def file(command: Command) -> Command:
     return command
 
 
+def _passphrase(_context: click.Context, _: click.Parameter, chosen: Path | None) -> None:
+    from bootstrap.cli.passphrase import SOURCE
+
+    SOURCE.file = chosen
+
+
+passphrase = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    expose_value=False,
+    callback=_passphrase,
+    envvar="BOOTSTRAP_PASSPHRASE_FILE",
+    show_envvar=True,
+    help="A file with the passphrase; else BOOTSTRAP_PASSPHRASE, else it is asked for.",
+)
 yes = click.option("-y", "--yes", is_flag=True, envvar="BOOTSTRAP_YES", help="Do not ask.")
 timeout = click.option(
     "--timeout",

@@ -21,6 +21,7 @@ from bootstrap.errors import Code, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
 
     from bootstrap.cli.log import Log
     from bootstrap.hosts import Event
@@ -33,6 +34,7 @@ class Voice:
     lines: bool = False  # of JSON, on stderr
     log: Log | None = None
     console: Console | None = None  # while a live view is shown
+    live: Live | None = None  # that view
 
 
 VOICE = Voice()
@@ -134,6 +136,19 @@ def table(rows: Sequence[Sequence[str]]) -> None:
         click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No live view meanwhile: it would draw over what somebody is asked."""
+    if (live := VOICE.live) is None:
+        yield
+        return
+    live.stop()
+    try:
+        yield
+    finally:
+        live.start()
+
+
 class Progress:
     """What goes on: plain lines; on a terminal a live view of the nodes too, while it is `shown`."""
 
@@ -186,7 +201,7 @@ class Progress:
 
         VOICE.console = console
         try:
-            with Live(get_renderable=view, console=console, refresh_per_second=8, transient=True):
+            with Live(get_renderable=view, console=console, refresh_per_second=8, transient=True) as VOICE.live:
                 yield
         finally:
-            VOICE.console = None
+            VOICE.console = VOICE.live = None

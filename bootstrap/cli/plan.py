@@ -15,6 +15,7 @@ from bootstrap.cli import options
     "  bootstrap plan --nodes cp1 --skip-phases add-ons"
 )
 @options.file
+@options.passphrase
 @options.output
 @options.nodes
 @options.skip_phases
@@ -30,14 +31,14 @@ def command(path: Path, form: str, nodes: tuple[str, ...], skip_phases: tuple[st
     change; 2: there are changes.
     """
     from bootstrap import planned, saved
-    from bootstrap.cli import output, show
+    from bootstrap.cli import output, passphrase, show
     from bootstrap.cli.changing import scope, warn_unreachable
     from bootstrap.errors import Code
     from bootstrap.workflow import Session
 
     progress = output.Progress("bootstrap plan")
     with (
-        Session(path, progress.report, scope=scope(nodes, skip_phases)) as session,
+        Session(path, progress.report, scope=scope(nodes, skip_phases), passphrase=passphrase.known) as session,
         progress.shown(),
     ):
         world = session.world()

@@ -12,6 +12,7 @@ from bootstrap.cli import options
 @click.command(epilog="\b\nExamples:\n  bootstrap remove w1\n  bootstrap remove cp3 --yes")
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE…")
 @options.file
+@options.passphrase
 @options.timeout
 @options.wait
 @options.yes

@@ -11,6 +11,7 @@ from bootstrap.cli import options
 
 @click.command(epilog="\b\nExamples:\n  bootstrap render -o out\n  find out -type f")
 @options.file
+@options.passphrase
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to."
 )
@@ -21,6 +22,7 @@ def command(path: Path, target: Path) -> None:
     the state directory, else throw-away ones, and then the file THROW-AWAY says so. The state directory is not written.
     """
     from bootstrap import rendered
+    from bootstrap.cli import passphrase
 
-    count, throw_away = rendered.write(path, target)
+    count, throw_away = rendered.write(path, target, passphrase.known)
     click.echo(f"{count} files in {target}" + (", with throw-away credentials" if throw_away else ""))

@@ -11,6 +11,7 @@ from bootstrap.cli import options
 
 @click.command(epilog="\b\nExamples:\n  bootstrap reset\n  bootstrap reset --yes")
 @options.file
+@options.passphrase
 @options.timeout
 @options.wait
 @options.yes

@@ -12,6 +12,7 @@ from bootstrap.cli import options
 @click.command(epilog="\b\nExamples:\n  bootstrap rollback\n  bootstrap rollback cp2 --yes")
 @click.argument("nodes", nargs=-1, metavar="[NODE…]")
 @options.file
+@options.passphrase
 @options.timeout
 @options.wait
 @options.yes

@@ -14,6 +14,7 @@ from bootstrap.cli import options
     "  0 * * * * bootstrap verify -f /srv/cluster.yaml    # in a crontab: it says nothing while all is well"
 )
 @options.file
+@options.passphrase
 @options.output
 def command(path: Path, form: str) -> int:
     """Find out whether nodes are as they were left; write nothing.
@@ -27,14 +28,14 @@ def command(path: Path, form: str) -> int:
     from datetime import UTC, datetime
 
     from bootstrap import verify
-    from bootstrap.cli import output
+    from bootstrap.cli import output, passphrase
     from bootstrap.errors import Code
     from bootstrap.workflow import Session
 
     def when(since: float | None) -> str | None:
         return None if since is None else datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
 
-    with Session(path) as session:
+    with Session(path, passphrase=passphrase.known) as session:
         found = verify.look(session)
         missing = {node: problem.what for node, problem in sorted(session.hosts.unreachable.items())}
         nodes = len(session.cluster.nodes)

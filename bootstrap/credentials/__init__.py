@@ -7,5 +7,20 @@ what nodes share, `nodes/<node>/…` what is each node's own, `operator/…` wha
 from bootstrap.credentials.delivery import Identity, api_identity, authority, etcd_identity, files, pin, uid
 from bootstrap.credentials.issuing import issue
 from bootstrap.credentials.lasting import ends
+from bootstrap.credentials.passphrases import Passphrase, decrypt, encrypt, nobody
 
-__all__ = ["Identity", "api_identity", "authority", "ends", "etcd_identity", "files", "issue", "pin", "uid"]
+__all__ = [
+    "Identity",
+    "Passphrase",
+    "api_identity",
+    "authority",
+    "decrypt",
+    "encrypt",
+    "ends",
+    "etcd_identity",
+    "files",
+    "issue",
+    "nobody",
+    "pin",
+    "uid",
+]

@@ -22,6 +22,7 @@ from bootstrap.credentials.rows import (
     certificates,
     kubeconfigs,
 )
+from bootstrap.errors import Code, Problem
 from bootstrap.render import render
 from bootstrap.spec.model import Cluster, Node
 from bootstrap.world import File
@@ -80,9 +81,23 @@ def etcd_identity(store: Mapping[str, bytes]) -> Identity:
 
 
 def uid(store: Mapping[str, bytes]) -> str:
-    """Which cluster this is: 16 hex digits of the digest of the main authority's public key."""
-    authority = x509.load_pem_x509_certificate(store[f"{CA.name}.crt"])
+    """Which cluster this is: the digest, 16 hex digits, of the main authority's public key. KeyError before `issue`."""
+    name = f"{CA.name}.crt"
+    try:
+        authority = x509.load_pem_x509_certificate(store[name])
+    except ValueError as wrong:
+        raise unusable(name, str(wrong)) from wrong
     return keys.fingerprint(authority.public_key())[:16]
+
+
+def unusable(name: str, why: str) -> Problem:
+    """Something made once is not what it was."""
+    return Problem(
+        f"{name} in the state directory can't be used",
+        why=why,
+        next=f"put {name} back, or the whole state from a copy: bootstrap state import FILE --force",
+        code=Code.LOCKED,
+    )
 
 
 def _files(cluster: Cluster, store: Mapping[str, bytes], node: Node) -> Iterator[File]:

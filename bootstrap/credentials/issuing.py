@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
@@ -10,9 +10,11 @@ from functools import cache
 from secrets import token_bytes
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 import pki
-from bootstrap.credentials.delivery import kubeconfig
+from bootstrap.credentials.delivery import kubeconfig, unusable
+from bootstrap.credentials.passphrases import PURPOSE, Passphrase, nobody, refused
 from bootstrap.credentials.rows import (
     ENCRYPTION_KEY,
     OPERATOR_KUBECONFIGS,
@@ -27,22 +29,27 @@ from bootstrap.spec.model import Cluster, Node
 from pki import keys
 
 RENEW = 30  # days before its end that a leaf is made again
+_ENCRYPTION_BYTES = 32  # of the key for what is encrypted in etcd
 
 
-def issue(cluster: Cluster, store: MutableMapping[str, bytes], now: datetime) -> tuple[str, ...]:
+def issue(
+    cluster: Cluster, store: MutableMapping[str, bytes], now: datetime, passphrase: Passphrase = nobody
+) -> tuple[str, ...]:
     """Makes what the store lacks, and again the leaves that are not what is asked any more; the names written.
 
     A leaf is made again when its names, issuer or algorithm differ, or it ends within RENEW days of `now` (aware).
     Authorities, the service accounts' keys and the encryption key are made once. A second call writes nothing.
-    Problem, with nothing written, when one of these got lost, an authority that can't sign has to, or the file
-    asks for a name no certificate can have.
+    `passphrase` is asked only where an authority whose key is encrypted has to sign. Problem, with nothing written,
+    when one of these got lost or damaged, an authority that can't sign has to, or the file asks for a name no
+    certificate can have.
     """
     made: dict[str, bytes] = {}
     seen = ChainMap(made, store)
     _refuse_losses(cluster, store)
     _make_once(cluster, seen, now)
+    _refuse_damage(seen)
     issuers = {spec: _issuer(spec, seen, now) for spec in authorities(cluster)}
-    signer = cache(lambda spec: _signer(spec, seen))
+    signer = cache(lambda spec: _signer(spec, seen, passphrase))
     for spec, node in leaves(cluster):
         name, request, issuer = spec.stored(node), _request(spec, cluster, node), issuers[spec.authority]
         certificate, key = seen.get(f"{name}.crt", b""), seen.get(f"{name}.key", b"")
@@ -82,10 +89,8 @@ def _lost(name: str, why: str) -> Problem:
     return Problem(
         f"{name} is missing from the state directory",
         why=f"{why}; a new {name} would not fit a cluster that runs with the old one",
-        next=(
-            f"put {name} back from a backup of the state directory\n"
-            "if this file never founded a cluster, delete its state directory"
-        ),
+        next=f"put {name} back, or the whole state from a copy: bootstrap state import FILE --force\n"
+        "if this file never founded a cluster, delete its state directory",
         code=Code.LOCKED,
     )
 
@@ -97,23 +102,45 @@ def _make_once(cluster: Cluster, seen: MutableMapping[str, bytes], now: datetime
     if private not in seen:
         seen[private] = keys.private_pem(keys.generate(algorithm))
     if public not in seen:
-        try:
-            seen[public] = keys.public_pem(keys.read(seen[private]))
-        except ValueError as wrong:
-            raise _unusable(private, str(wrong)) from wrong
+        seen[public] = keys.public_pem(_service_accounts(seen))
     if ENCRYPTION_KEY not in seen:
-        seen[ENCRYPTION_KEY] = b64encode(token_bytes(32))
+        seen[ENCRYPTION_KEY] = b64encode(token_bytes(_ENCRYPTION_BYTES))
     for spec in authorities(cluster):
         if f"{spec.name}.crt" not in seen:
             pair = pki.Authority.create(spec.common_name, algorithm, now=now, days=days).pair
             seen[f"{spec.name}.key"], seen[f"{spec.name}.crt"] = pair.key, pair.certificate
 
 
+def _refuse_damage(store: Mapping[str, bytes]) -> None:
+    """Problem when what goes to nodes as it is could do nothing there: half a file, or halves that are no pair."""
+    public = f"{SERVICE_ACCOUNTS}.pub"
+    try:
+        pair = load_pem_public_key(store[public]) == _service_accounts(store).public_key()
+    except ValueError as wrong:
+        raise unusable(public, str(wrong)) from wrong
+    if not pair:
+        raise unusable(public, f"{SERVICE_ACCOUNTS}.key is the private half of another")
+    try:
+        size = len(b64decode(store[ENCRYPTION_KEY], validate=True))
+    except ValueError:
+        size = 0
+    if size != _ENCRYPTION_BYTES:
+        raise unusable(ENCRYPTION_KEY, f"it is not {_ENCRYPTION_BYTES} bytes in base64")
+
+
+def _service_accounts(store: Mapping[str, bytes]) -> keys.PrivateKey:
+    private = f"{SERVICE_ACCOUNTS}.key"
+    try:
+        return keys.read(store[private])
+    except ValueError as wrong:
+        raise unusable(private, str(wrong)) from wrong
+
+
 def _issuer(spec: AuthoritySpec, store: Mapping[str, bytes], now: datetime) -> x509.Certificate:
     try:
         found = x509.load_pem_x509_certificate(store[f"{spec.name}.crt"])
     except ValueError as wrong:
-        raise _unusable(f"{spec.name}.crt", str(wrong)) from wrong
+        raise unusable(f"{spec.name}.crt", str(wrong)) from wrong
     if found.not_valid_after_utc <= now:
         raise Problem(
             f"the authority {spec.name}.crt expired on {found.not_valid_after_utc:%Y-%m-%d}",
@@ -122,23 +149,16 @@ def _issuer(spec: AuthoritySpec, store: Mapping[str, bytes], now: datetime) -> x
     return found
 
 
-def _signer(spec: AuthoritySpec, store: Mapping[str, bytes]) -> pki.Authority:
+def _signer(spec: AuthoritySpec, store: Mapping[str, bytes], passphrase: Passphrase) -> pki.Authority:
     certificate, key = store[f"{spec.name}.crt"], store.get(f"{spec.name}.key")
     if key is None:
-        raise _unusable(f"{spec.name}.key", "it is not in the state directory, and certificates have to be signed")
+        raise unusable(f"{spec.name}.key", "it is not in the state directory, and certificates have to be signed")
     try:
-        return pki.Authority.read(certificate, key)
+        return pki.Authority.read(certificate, key, passphrase(PURPOSE) if keys.encrypted(key) else b"")
+    except keys.WrongPassphrase as wrong:
+        raise refused(f"{spec.name}.key", str(wrong)) from wrong
     except ValueError as wrong:
-        raise _unusable(f"{spec.name}.key", str(wrong)) from wrong
-
-
-def _unusable(name: str, why: str) -> Problem:
-    return Problem(
-        f"{name} can't be used",
-        why=why,
-        next=f"put {name} back from a backup of the state directory",
-        code=Code.LOCKED,
-    )
+        raise unusable(f"{spec.name}.key", str(wrong)) from wrong
 
 
 def _request(spec: CertificateSpec, cluster: Cluster, node: Node) -> pki.Request:
