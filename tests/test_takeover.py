@@ -1,0 +1,88 @@
+"""Another workstation takes a real cluster over; and a cluster whose authorities' keys lie under a passphrase."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bootstrap.state import Store
+from pki import keys
+from tests.cluster import Desk, Ended, desk, epoch, record
+from tests.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def first(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The workstation from which the cluster was founded."""
+    lab.fresh("cp1")
+    here = desk(lab, tmp_path_factory.mktemp("first"))
+    here.done("init")
+    return here
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with a passphrase."""
+    file = tmp_path_factory.mktemp("secret") / "passphrase"
+    file.write_text("correct horse battery\n")
+    return str(file)
+
+
+def handed(giver: Desk, taker: Desk, secret: str) -> None:
+    """The state and the file of one workstation are those of the other from now on."""
+    copy = str(taker.directory / "demo.state")
+    giver.done("state", "export", copy, "--force", "--passphrase-file", secret)
+    if taker.file.read_text() != giver.file.read_text():
+        shutil.copy(giver.file, taker.file)
+    taker.done("state", "import", copy, "--passphrase-file", secret)
+
+
+def pods(cluster: Desk, most: int) -> None:
+    """Ask for a change that is done in seconds: the kubelet restarts, and no container."""
+    cluster.describe(kubelet=cluster.tree()["kubelet"] | {"maxPods": most})
+
+
+def refused(ended: Ended, status: int, *words: str) -> None:
+    """It ended so, said these words, and what to type next."""
+    assert (ended.status, [word for word in words if word not in ended.err]) == (status, []), ended
+    assert "next: " in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_second_workstation_takes_over_and_the_first_is_refused_until_it_has_the_state_again(
+    first: Desk, tmp_path: Path, secret: str
+) -> None:
+    second = desk(first.lab, tmp_path)
+    refused(second.bootstrap("plan"), 6, "belongs to a cluster whose keys are not in", "bootstrap state import FILE")
+    handed(first, second, secret)
+    assert second.plan()["waves"] == []
+    pods(second, 101)
+    second.done("apply", "--yes")
+    was, knows = record(first.node), epoch(first.node)
+    pods(first, 102)
+    for words in (("plan",), ("apply", "--yes")):
+        refused(first.bootstrap(*words), 6, "older than the nodes", f"epoch {knows}", "bootstrap state export FILE")
+    assert (record(first.node), epoch(first.node)) == (was, knows)
+    handed(second, first, secret)
+    assert first.plan()["waves"] == []
+
+
+def test_a_name_that_is_new_needs_the_passphrase_of_the_keys_and_another_change_does_not(
+    first: Desk, secret: str
+) -> None:
+    first.done("state", "encrypt", "--passphrase-file", secret)
+    pods(first, 103)
+    first.done("apply", "--yes")
+    before = record(first.node)
+    first.describe(apiServer={"certSANs": ["more.example"]})
+    refused(first.bootstrap("apply", "--yes"), 5, "passphrase of the authorities' keys", "--passphrase-file")
+    assert record(first.node) == before
+    first.done("apply", "--yes", "--passphrase-file", secret)
+    assert first.plan()["waves"] == [], "and from now on nobody is asked"
+    store = Store(first.state)
+    assert keys.encrypted(store["pki/ca.key"])
+    assert "more.example" in first.node.exec(
+        *("openssl", "x509", "-in", "/etc/kubernetes/pki/apiserver.crt", "-noout", "-ext", "subjectAltName")
+    )
