@@ -41,7 +41,8 @@ def leave(target: Path, path: Path, *, force: bool) -> None:
 
 @command.command(
     "import",
-    epilog="\b\nExamples:\n  bootstrap state import demo.state\n  bootstrap state import /srv/backup/demo.state --force",
+    epilog="\b\nExamples:\n  bootstrap state import demo.state\n"
+    "  bootstrap state import /srv/backup/demo.state --force",
 )
 @click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 @options.file
