@@ -166,7 +166,7 @@ def test_what_is_made_once_and_got_lost_is_never_made_again(
         credentials.issue(demo, store, NOW)
     assert lost in refused.value.what
     assert refused.value.code is Code.LOCKED
-    assert "backup" in refused.value.next
+    assert "bootstrap state import FILE" in refused.value.next
     assert store == before
 
 
