@@ -40,14 +40,17 @@ def parse(node: str, text: str) -> Facts:
     record = from_json(node, one["record"]) if "record" in one else Record()
     machine = _machine(lines, one, record)
     running: dict[str, str] = {}
-    for _, *words in _of(lines, "run", 3):
+    began: dict[str, int] = {}
+    for _, ticks, *words in _of(lines, "run", 4):
         part, generation = _part(words)
+        began[part] = min(int(ticks), began.get(part, int(ticks)))
         known = running.setdefault(part, generation)
         if generation not in known.split("+"):
             running[part] = f"{known}+{generation}"  # two generations at once: neither is what is wanted
     if "host" in record.runs and not machine.unset:
         running["host"] = record.runs["host"]
-    return Facts(record, seen, running, etcd=member_id(one["etcd"]) if "etcd" in one else "", machine=machine)
+    etcd = member_id(one["etcd"]) if "etcd" in one else ""
+    return Facts(record, seen, running, etcd=etcd, machine=machine, began=began)
 
 
 def moved(facts: Facts) -> tuple[list[str], list[str]]:

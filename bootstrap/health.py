@@ -54,28 +54,34 @@ def wait(
 ) -> dict[str, str]:
     """{} once every probe passes and every wanted generation runs; at the deadline: part -> what it lacks.
 
+    With `soak` they also have to stay so: the same processes, and no others that came after them.
     Now and then it is asked whether the parts that lack something are `hopeless`: then nobody waits longer for them.
     """
     deadline, look = time.monotonic() + seconds, time.monotonic() + LOOK
     missing = {probe.part: "no answer" for probe in probes}
     waiting, told = list(probes), set[str]()
+    began: Mapping[str, int] = {}
+    before: Mapping[str, int] | None = None  # what had begun when all was well, for the first time or again
     while True:
         for probe in list(waiting):
             missing[probe.part] = asked(dial, probe)
             if not missing[probe.part]:
                 waiting.remove(probe)
         if not waiting:
-            running = observe().running
-            missing = {part: "still to come" for part, wanted in runs.items() if running.get(part) != wanted}
-            waiting = list(probes)
+            seen = observe()
+            missing = {part: "still to come" for part, wanted in runs.items() if seen.running.get(part) != wanted}
+            began, waiting = {part: seen.began[part] for part in sorted(runs.keys() & seen.began.keys())}, list(probes)
         for part in sorted(runs.keys() - told - {part for part, why in missing.items() if why} - {"host"}):
             told.add(part)
             say(f"{part} answers")
             look = time.monotonic() + LOOK  # it goes on: nobody needs to be asked why it does not
         if not any(missing.values()):
-            if not soak:
+            if not soak or began == before:
                 return {}
-            soak = False
+            changed = [part for part in began if before and began[part] != before.get(part)]
+            missing, before = dict.fromkeys(changed, "ended, and was started again"), began
+            for part in changed:
+                say(f"{part} {missing[part]}")
             time.sleep(SOAK)
         if time.monotonic() > deadline or stopped():
             return {part: why for part, why in missing.items() if why}

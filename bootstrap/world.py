@@ -100,6 +100,7 @@ class Facts:
     healthy: bool = True  # its etcd member answers, without alarm (a worker: nothing to say)
     etcd: str = ""  # the member id in etcd's data directory ("": empty)
     machine: Machine = Machine()
+    began: Mapping[str, int] = field(default_factory=dict, compare=False)  # part -> when its process did, by its kernel
 
 
 @dataclass(frozen=True, slots=True)

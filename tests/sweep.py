@@ -159,10 +159,19 @@ def bring_ups(lab: Lab, times: int = 10) -> int:
         began = time.monotonic()
         code = bootstrap_at(lab, 0, "init")
         took = time.monotonic() - began
-        well = code == 0 and bootstrap_at(lab, 0, "status") == 0 and bootstrap_at(lab, 0, "plan") == 0
+        well = code == 0 and bootstrap_at(lab, 0, "plan") == 0 and ready(lab)
         came += well
         print(f"bring-up {number}: {'came up' if well else f'DID NOT COME UP (exit {code})'}, {took:.1f} s", flush=True)
     return came
+
+
+def ready(lab: Lab, seconds: float = 60) -> bool:
+    """Whether all is well within so many seconds: a node is Ready a moment after it is there."""
+    deadline = time.monotonic() + seconds
+    while bootstrap_at(lab, 0, "status"):
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 def main(names: list[str]) -> int:

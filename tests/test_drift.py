@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from cryptography import x509
 
 from pki import Authority, Request, Usage
-from tests.cluster import DIRECTORY, Desk, desk, root, running, until
+from tests.cluster import DIRECTORY, PARTS, Desk, desk, record, root, running, until
 from tests.lab import Lab
+from tests.test_killed import on_node, says, signalled
 from tests.test_output import schema
 
 MANIFEST = f"{DIRECTORY}/kube-scheduler.yaml"
@@ -203,6 +205,40 @@ def test_a_part_that_stopped_is_found_though_the_api_is_down_and_started_again(c
     cluster.node.shell("kill -KILL $(pidof kube-apiserver)")
     found = verified(cluster)
     assert {"kubelet", "kube-apiserver"} <= found.keys()
+
+
+def test_a_second_generation_that_goes_on_running_is_found_and_ended_by_apply(cluster: Desk) -> None:
+    part, meant = "kube-scheduler", record(cluster.node)["runs"]["kube-scheduler"]
+    old = f"env BOOTSTRAP_PART={part} BOOTSTRAP_GENERATION={'0' * 16} sleep 1000"
+    cluster.node.exec("systemd-run", "--quiet", "--unit=stale", *old.split())
+    found = verified(cluster)[part]
+    generations = {"0" * 16, meant}
+    assert set(found["what"].removeprefix("runs generation ").split(",")[0].split("+")) == generations
+    assert found["mendedByApply"]
+    cluster.done("apply", "--yes")
+    assert cluster.node.shell("systemctl is-active stale || true").strip() in ("inactive", "failed")
+    assert record(cluster.node)["runs"][part] == meant
+
+
+def killed_once_healthy(cluster: Desk, number: int, log: Path) -> str:
+    """What an apply says under which the scheduler is killed once everything has answered."""
+    level(cluster, str(number), "scheduler")
+    cluster.describe(kubelet=cluster.tree()["kubelet"] | {"maxPods": 100 + number})  # else it is the kubelet's alone
+    begun, answers = cluster.start("apply", "--yes", log=log), says("kube-scheduler answers", "kubelet answers")
+    until(lambda: begun.poll() is not None or answers(cluster, log.read_text()))
+    signalled(on_node(cluster, lambda words, _: words.startswith("kube-scheduler ")), signal.SIGKILL)
+    assert begun.wait(120) == 0, log.read_text()
+    return log.read_text()
+
+
+def test_a_part_that_dies_after_it_answered_is_not_taken_for_healthy_until_it_stays(
+    cluster: Desk, tmp_path: Path
+) -> None:
+    assert any(  # the moment lasts for two seconds: a busy machine may miss it
+        "kube-scheduler ended, and was started again" in killed_once_healthy(cluster, number, tmp_path / f"log{number}")
+        for number in range(1, 4)
+    )
+    assert running(cluster.node).keys() == {*PARTS, "kubelet"}
 
 
 def test_a_serving_certificate_that_was_replaced_is_found_on_disk_and_where_it_is_served(cluster: Desk) -> None:

@@ -101,7 +101,10 @@ done
 
 # What runs: the environment tells, in any runtime and cgroup layout, API up or down.
 grep -lsz '^BOOTSTRAP_GENERATION=' /proc/[0-9]*/environ 2>/dev/null | while IFS= read -r environ; do
-	printf 'run\t%s\n' "$(tr '\0' '\n' <"$environ" 2>/dev/null | sed -n 's/^BOOTSTRAP_PART=//p; s/^BOOTSTRAP_GENERATION=//p' | tr '\n' '\t')"
+	read -r stat 2>/dev/null <"${environ%environ}stat" || continue # it has just ended
+	# shellcheck disable=SC2086 # words; the 22nd is when it began, and the second, in brackets, may have blanks
+	set -- ${stat##*)}
+	printf 'run\t%s\t%s\n' "${20}" "$(tr '\0' '\n' <"$environ" 2>/dev/null | sed -n 's/^BOOTSTRAP_PART=//p; s/^BOOTSTRAP_GENERATION=//p' | tr '\n' '\t')"
 done
 
 # etcd's member id: the second entry of any write-ahead log holds it.
