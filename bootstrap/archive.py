@@ -46,8 +46,11 @@ def directories(turn: Turn) -> tuple[str, ...]:
 def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     """What the script does, in its order; `leave` is the command of a kubelet without an API server."""
     manifests = was.machine.manifests
-    # A kubelet that runs would refuse a new pod whose port one that is dropped still holds, and not try again.
-    stops = KUBELETS_OWN & set(turn.restart) or any(in_directory(path, manifests) for path in turn.drop)
+    # A kubelet that runs would refuse a new pod whose port one that is dropped still holds, and not try again; and it
+    # leaves alone what runs although no file changes: another generation, which it has lost sight of.
+    changed = {file.part for _, file in turn.put}
+    stray = {*turn.restart} & was.running.keys() - changed - {"host"}
+    stops = KUBELETS_OWN & {*turn.restart} or stray or any(in_directory(path, manifests) for path in turn.drop)
     if turn.leaves:
         yield "kubelet", "leave"
     else:

@@ -86,7 +86,7 @@ class Hosts:
     def _young(self, name: str) -> bool:
         """Whether a member has written its data between the two questions: it is not wiped."""
         facts, listed = self.known.get(name), (self.members or {}).get(name)
-        return bool(facts and listed and listed.started and not facts.etcd and "etcd" in facts.running)
+        return bool(facts and listed and listed.started and facts.etcd in ("", "?") and "etcd" in facts.running)
 
     def facts(self, node: Node) -> Facts:
         """What one node tells; Problem when it does not."""

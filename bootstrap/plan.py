@@ -260,8 +260,10 @@ def allowed(command: str, wave: Wave, world: World) -> bool:
             commands = {"remove", "reset"}
         elif disturbs(step, world):
             commands = {"apply"}
+        elif isinstance(step, Member):
+            commands = {"join", "apply"}
         else:
-            commands = {"join", "apply"} if isinstance(step, Member) else {"init", "join", "apply"}
+            commands = {"init", "apply"} if founding(world) else {"init", "join", "apply"}
         if command not in commands:
             return False
     return True

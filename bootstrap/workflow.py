@@ -27,7 +27,7 @@ from bootstrap.run import Failure, Outcome, run
 from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
-from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born
+from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, founding
 
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 
@@ -267,6 +267,8 @@ class Session:
         if not world.leaving and world.former is None:
             checks.refuse(self.cluster, world)
             refusals.orphans(world, self.cluster, self.joined(world))
+        if command == "join" and made.waves and founding(world):
+            raise Problem("there is no cluster yet, to join", next="bootstrap init", code=Code.CHANGES)
         if not all(allowed(command, wave, world) for wave in made.waves):
             joins = all(allowed("join", wave, world) for wave in made.waves)
             why = "etcd's list would change" if joins else "a part that runs would stop"

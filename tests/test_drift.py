@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from cryptography import x509
 from pki import Authority, Request, Usage
 from tests.cluster import DIRECTORY, PARTS, Desk, desk, record, root, running, until
 from tests.lab import Lab
-from tests.test_killed import on_node, says, signalled
+from tests.test_killed import says
 from tests.test_output import schema
 
 MANIFEST = f"{DIRECTORY}/kube-scheduler.yaml"
@@ -209,8 +208,17 @@ def test_a_part_that_stopped_is_found_though_the_api_is_down_and_started_again(c
 
 def test_a_second_generation_that_goes_on_running_is_found_and_ended_by_apply(cluster: Desk) -> None:
     part, meant = "kube-scheduler", record(cluster.node)["runs"]["kube-scheduler"]
-    old = f"env BOOTSTRAP_PART={part} BOOTSTRAP_GENERATION={'0' * 16} sleep 1000"
-    cluster.node.exec("systemd-run", "--quiet", "--unit=stale", *old.split())
+    old = [
+        "env",
+        f"BOOTSTRAP_PART={part}",
+        f"BOOTSTRAP_GENERATION={'0' * 16}",
+        "sh",
+        "-c",
+        "trap exit TERM; sleep inf & wait",
+    ]
+    cluster.node.exec(
+        "systemd-run", "--quiet", "--unit=stale", "unshare", "--pid", "--fork", *old
+    )  # as a container's init
     found = verified(cluster)[part]
     generations = {"0" * 16, meant}
     assert set(found["what"].removeprefix("runs generation ").split(",")[0].split("+")) == generations
@@ -226,7 +234,7 @@ def killed_once_healthy(cluster: Desk, number: int, log: Path) -> str:
     cluster.describe(kubelet=cluster.tree()["kubelet"] | {"maxPods": 100 + number})  # else it is the kubelet's alone
     begun, answers = cluster.start("apply", "--yes", log=log), says("kube-scheduler answers", "kubelet answers")
     until(lambda: begun.poll() is not None or answers(cluster, log.read_text()))
-    signalled(on_node(cluster, lambda words, _: words.startswith("kube-scheduler ")), signal.SIGKILL)
+    cluster.node.shell("kill -KILL $(pidof kube-scheduler)")
     assert begun.wait(120) == 0, log.read_text()
     return log.read_text()
 

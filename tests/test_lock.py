@@ -134,12 +134,12 @@ def test_a_turn_of_an_older_epoch_is_refused_by_the_node_itself(cluster: Desk) -
 
 
 def test_a_state_that_is_older_than_the_nodes_is_refused_until_it_is_as_new(cluster: Desk) -> None:
-    path = cluster.state / "epoch"
+    path, changed = cluster.state / "epoch", epoch(cluster.node)
     newest = path.read_text()
-    path.write_text(f"{int(newest) - 1}\n")
+    path.write_text(f"{changed - 1}\n")
     try:
         for words in (("apply", "--yes"), ("plan",)):
-            refused(cluster.bootstrap(*words), "is older than the nodes", f"epoch {newest.strip()}")
+            refused(cluster.bootstrap(*words), "is older than the nodes", f"epoch {changed}")
         assert cluster.bootstrap("status").status == 0
     finally:
         path.write_text(newest)
