@@ -24,12 +24,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who listens where; `pid` 0: it can't be told."""
+    """Who listens where; `pid` 0: it can't be told. `part` "": it is not ours."""
 
     address: str
     port: int
     pid: int
     program: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def parse(node: str, text: str) -> Diagnosis:
         attempts={part: tuple(each) for part, each in attempts.items()},
         journal=tuple("\t".join(words) for _, *words in _of(lines, "journal", 2)),
         kernel=tuple("\t".join(words) for _, *words in _of(lines, "kernel", 2)),
-        listeners=tuple(_listener(*line[1:4]) for line in _of(lines, "port", 4)),
+        listeners=tuple(listener(*line[1:5]) for line in _of(lines, "port", 4)),
         rooms=tuple(
             Room(path, int(size) * 1024, int(free) * 1024, inodes.get(path))
             for _, path, size, free in _of(lines, "disk", 4)
@@ -107,12 +108,13 @@ def _of(lines: Sequence[list[str]], kind: str, least: int) -> Iterator[list[str]
     return (line for line in lines if line[0] == kind and len(line) >= least)
 
 
-def _listener(place: str, pid: str, program: str) -> Listener:
+def listener(place: str, pid: str, program: str, part: str = "") -> Listener:
+    """From a line of listeners.sh; `place` as /proc/net has it: "0B004D0A:192B"."""
     address, _, port = place.rpartition(":")
     words = bytes.fromhex(address)  # each four bytes as this kind of machine keeps a number: the last one first
     raw = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
     told = IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw)
-    return Listener(str(told), int(port, 16), int(pid or 0), program)
+    return Listener(str(told), int(port, 16), int(pid or 0), program, part)
 
 
 def outcome(state: str) -> tuple[int | None, str]:

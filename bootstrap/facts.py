@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 
+from bootstrap import paths
 from bootstrap.errors import Code, Problem
 from bootstrap.world import Birth, Facts, Machine, Origin, Record
 
@@ -79,12 +80,14 @@ def _machine(lines: Sequence[tuple[str, ...]], one: Mapping[str, str], record: R
         manifests=one["manifests"],
         kubelet=one.get("kubelet.binary", ""),
         kubelet_state=one.get("kubelet.state", ""),
+        unit=one.get("kubelet.state") != "not-found" and paths.KUBELET_UNIT not in record.files,
         kubelet_flags=record.kubelet_flags if record.files else kept_flags(words),
         command=tuple(words) if one.get("kubelet.state") == "running" else (),
         runtime=f"unix://{runtimes[0]}" if runtimes else "",
         resolved="resolved" in one,
         ca_directories=tuple(line[1] for line in _of(lines, "ca", 2)),
         hostname=one.get("hostname", ""),
+        id=one.get("machine-id", ""),
         clock=float(one.get("clock") or 0),
         free=int(one.get("free") or 0) * 1024,
         ports=frozenset(int(line[1].rpartition(":")[2], 16) for line in _of(lines, "port", 2)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.spec.model import Cluster
+from bootstrap.spec.model import Cluster, Node
 
 UPSTREAM = "registry.k8s.io"
 
@@ -32,13 +32,17 @@ def pause(cluster: Cluster) -> str:
     return f"{cluster.image_repository}/pause:{cluster.release.pause}"
 
 
-def needed(cluster: Cluster) -> tuple[str, ...]:
-    """Every image a control-plane node needs, as `kubeadm config images list` has them."""
+def needed(cluster: Cluster, node: Node | None = None) -> tuple[str, ...]:
+    """Every image a control-plane node needs, as `kubeadm config images list` has them; or this node.
+
+    Images of the user's own pods are not among them.
+    """
     control_plane = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    leads = node is None or node.control_plane
     return (
-        *(kubernetes(cluster, name) for name in control_plane),
+        *(kubernetes(cluster, name) for name in control_plane if leads),
         *(() if cluster.proxy.disabled else (kubernetes(cluster, "kube-proxy"),)),
         *(() if cluster.dns.disabled else (coredns(cluster),)),
         pause(cluster),
-        etcd(cluster),
+        *((etcd(cluster),) if leads else ()),
     )

@@ -72,6 +72,8 @@ def files(cluster: Cluster, node: Node, machine: Machine, pods: Mapping[str, str
         part="kubelet",
         secret="staticPodURLHeader" in settings,  # may carry a token
     )
+    if not machine.unit:
+        yield _file(paths.KUBELET_UNIT, "kubelet.service", {"kubelet": machine.kubelet}, mode=0o644, part="kubelet")
     command = _command(cluster, node, machine)
     yield _file(paths.KUBELET_DROPIN, "50-bootstrap.conf", {"command": command}, mode=0o644, part="kubelet")
     yield _file(SYSCTL, "sysctl.conf", {"settings": _sysctls(cluster)}, mode=0o644, part="host")

@@ -6,6 +6,7 @@ PKI = f"{KUBERNETES}/pki"
 KUBELET = "/var/lib/kubelet"
 KUBELET_PKI = f"{KUBELET}/pki"
 KUBELET_CONFIG = f"{KUBELET}/config.yaml"
+KUBELET_UNIT = "/etc/systemd/system/kubelet.service"  # ours only where the node has none
 KUBELET_DROPIN = "/etc/systemd/system/kubelet.service.d/50-bootstrap.conf"
 ETCD = "/var/lib/etcd"
 AUDIT_LOGS = "/var/log/kubernetes/audit"

@@ -7,16 +7,18 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import fabric
 import paramiko
 
-from bootstrap import archive, diagnosis, facts, paths, render, trace
+from bootstrap import archive, diagnosis, facts, paths, render, survey, trace
 from bootstrap.diagnosis import Diagnosis
 from bootstrap.errors import Code, Problem
+from bootstrap.survey import Survey
 from bootstrap.talk import Talk
 from bootstrap.world import Facts, File, Former, Turn
 
@@ -25,6 +27,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 BROKEN = (OSError, EOFError, paramiko.SSHException)  # every way a line can break
 CONNECT = 15.0  # seconds, each for the TCP connection, the banner and the authentication
+PROHIBITED = 1  # administratively; 2 is a refused connection, which is an answer
+PULL = 900.0  # seconds until the next image has to be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +166,80 @@ class Host:
 
     def diagnose(self, parts: Sequence[str], *, lines: int = 20, manifests: str = "") -> Diagnosis:
         """What it can tell of these parts and of the kubelet; of the files in `manifests` too, where that is named."""
-        script = render.text("scripts/diagnose.sh")
+        script = render.text("scripts/listeners.sh") + render.text("scripts/diagnose.sh")
         with trace.span("tells what is wrong", self.name, kind="ssh"):
             reply = self._exec(["sh", "-s", "--", str(lines), manifests, *parts], script.encode(), timeout=60)
         return diagnosis.parse(self.name, reply.out)
 
-    def dial(self, address: str, port: int) -> paramiko.Channel:
+    def survey(self, etcd: str, was: Facts, name: str) -> Survey:
+        """What the machine is like, beyond its facts; `name` is the node's in cluster.yaml."""
+        script = render.text("scripts/listeners.sh") + render.text("scripts/preflight.sh")
+        words = ["sh", "-s", "--", etcd, was.machine.manifests, was.machine.runtime, name]
+        with trace.span("tells what the machine is like", self.name, kind="ssh"):
+            began = time.time()
+            reply = self._exec(words, script.encode(), timeout=60)
+        return survey.parse(self.name, reply.out, began)
+
+    @contextlib.contextmanager
+    def listening(self, address: str, ports: Sequence[int]) -> Iterator[frozenset[int]]:
+        """Which of these ports of the node somebody can connect to while the block lasts; nothing is written there."""
+        words = ["sh", "-c", render.text("scripts/listen.sh"), "listen", address, *map(str, ports)]
+        channel = self._begin(words)
+        try:
+            heard: list[str] = []
+            with contextlib.suppress(*BROKEN), channel.makefile("r") as told:
+                while (line := told.readline().strip()) and line != "ready":
+                    heard.append(line)
+            yield frozenset(int(port) for port in heard if port.isdigit())
+        finally:
+            channel.close()
+
+    def pull(self, runtime: str, images: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """(image, "there" | "pulled" | "failed", why), one by one as the runtime has them.
+
+        The one thing besides a Turn that changes a node: images are the runtime's cache, and no plan depends on it.
+        """
+        channel = self._begin(["sh", "-c", render.text("scripts/pull.sh"), "pull", runtime, *images])
+        try:
+            channel.settimeout(PULL)
+            with channel.makefile("r") as told:
+                for line in told:
+                    image, what, *why = line.rstrip("\n").split("\t")
+                    yield image, what, " ".join(why)
+            if channel.recv_exit_status():
+                raise Problem(
+                    f"{self.name}: can't ask the runtime for images",
+                    why=channel.recv_stderr(65536).decode(errors="replace").strip(),
+                    next=f"install crictl on {self.name}, or import the images there",
+                    code=Code.SOME_FAILED,
+                )
+        except BROKEN as error:
+            raise Problem(
+                f"{self.name}: the connection broke",
+                why=str(error) or type(error).__name__,
+                next="run the same command again: what is there is not pulled again",
+                code=Code.UNREACHABLE,
+            ) from error
+        finally:
+            channel.close()
+
+    def dial(self, address: str, port: int, *, timeout: float = 10) -> paramiko.Channel:
         """A stream to what the node itself reaches at this address: its own loopback, mostly."""
         transport = self._open().transport
         channel: paramiko.Channel = transport.open_channel(
-            "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=10
+            "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout
         )
         return channel
+
+    def unanswered(self, address: str, port: int, *, within: float) -> str:
+        """Why nothing answers there, seen from this node, in so many seconds; "": it does, or sshd does not ask."""
+        try:
+            self.dial(address, port, timeout=within).close()
+        except paramiko.ChannelException as error:
+            return "" if error.code == PROHIBITED else "nobody answers"
+        except BROKEN:
+            return f"no answer in {within:.0f} s"
+        return ""
 
     def close(self) -> None:
         """Ends the connection."""
@@ -185,7 +251,7 @@ class Host:
         try:
             self.dial("127.0.0.1", 22).close()
         except paramiko.ChannelException as error:
-            if error.code == 1:  # administratively prohibited; 2 is a refused connection, which is an answer
+            if error.code == PROHIBITED:
                 raise Problem(
                     f"{self.name}: sshd does not forward to its own node",
                     why="AllowTcpForwarding, or DisableForwarding, says so",

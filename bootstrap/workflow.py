@@ -9,11 +9,26 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bootstrap import checks, credentials, joining, objects, refusals, roster, serving, spec, state, tokens, trace
+from bootstrap import (
+    checks,
+    credentials,
+    joining,
+    objects,
+    preflight,
+    refusals,
+    roster,
+    serving,
+    spec,
+    state,
+    tokens,
+    trace,
+)
+from bootstrap.checks import Finding
 from bootstrap.credentials import Passphrase, nobody
 from bootstrap.drain import ready
 from bootstrap.errors import Code, Problem
@@ -27,7 +42,8 @@ from bootstrap.run import Failure, Outcome, run
 from bootstrap.scope import EVERYTHING, Scope
 from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
-from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, founding
+from bootstrap.survey import Survey
+from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, founding, may_touch
 
 WAIT = 240.0  # seconds a turn may take to get healthy; kubeadm's
 
@@ -43,13 +59,16 @@ class Session:
         wait: float = WAIT,
         scope: Scope = EVERYTHING,
         passphrase: Passphrase = nobody,
+        ignored: Iterable[str] = (),
     ) -> None:
-        """Reads the file; nothing is connected or written yet.
+        """Reads the file; nothing is connected or written yet. `ignored`: preflight findings that do not stop.
 
         `passphrase` is asked at most once, and only where something has to be signed with a key that is encrypted.
         """
         self.cluster: Cluster = spec.load(file)
         self.scope = scope
+        self.ignored = checks.chosen(ignored)
+        self._surveys: dict[str, Survey] = {}
         scope.check(self.cluster)
         self.directory = state.directory(file, self.cluster.name)
         self._kept = state.opened(self.directory)
@@ -262,10 +281,29 @@ class Session:
             made = plan(world, self.wants)
         return departure(made, world) if world.leaving else made
 
-    def refuse(self, command: str, world: World, made: Plan) -> None:
-        """Problem when this command may not perform this plan: preflight findings, or what it must not disturb."""
+    def preflight(self, facts: Mapping[str, Facts], names: AbstractSet[str]) -> tuple[Finding, ...]:
+        """Everything that preflight finds on these nodes; `names` are looked at closely, once a session."""
+        self._surveys |= preflight.surveys(self.hosts, facts, names - self._surveys.keys())
+        known = "pki/ca.crt" in self.store
+        seen = checks.Seen(
+            facts,
+            {name: survey for name, survey in self._surveys.items() if name in names},
+            credentials.uid(self.store) if known else "",
+            sha256(self.store["pki/ca.crt"]).hexdigest() if known else "",
+        )
+        return checks.findings(self.cluster, seen, self.ignored)
+
+    def refuse(self, command: str, world: World, made: Plan) -> tuple[Finding, ...]:
+        """Problem when this command may not perform this plan: preflight findings, or what it must not disturb.
+
+        The findings that do not stop it.
+        """
+        told: tuple[Finding, ...] = ()
         if not world.leaving and world.former is None:
-            checks.refuse(self.cluster, world)
+            here = {node: facts for node, facts in world.facts.items() if node in world.wanted}
+            ours = {node: facts for node, facts in here.items() if may_touch(world, node)}
+            told = self.preflight(ours, {node for node, facts in ours.items() if not facts.record.files})
+            checks.refuse(told)
             refusals.orphans(world, self.cluster, self.joined(world))
         if command == "join" and made.waves and founding(world):
             raise Problem("there is no cluster yet, to join", next="bootstrap init", code=Code.CHANGES)
@@ -277,6 +315,7 @@ class Session:
                 next="bootstrap join" if joins else "bootstrap apply",
                 code=Code.CHANGES,
             )
+        return told
 
     def run(self, world: World, approved: Plan) -> Outcome:
         """Perform an approved plan."""

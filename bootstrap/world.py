@@ -75,12 +75,14 @@ class Machine:
     manifests: str = "/etc/kubernetes/manifests"  # where its kubelet looks for static pods
     kubelet: str = "/usr/bin/kubelet"
     kubelet_state: str = ""  # "running", else its unit's LoadState: "loaded", "not-found", …
+    unit: bool = True  # the kubelet has a unit that is not ours
     kubelet_flags: tuple[str, ...] = ()  # of its unit, those that we do not set
     command: tuple[str, ...] = ()  # of the kubelet that runs, word by word
     runtime: str = "unix:///var/run/containerd/containerd.sock"
     resolved: bool = False  # systemd-resolved serves its /etc/resolv.conf
     ca_directories: tuple[str, ...] = ()  # those of kubeadm's list that it has
     hostname: str = ""
+    id: str = ""  # /etc/machine-id
     clock: float = 0.0  # seconds since 1970, when it was asked
     free: int = 0  # bytes, where etcd's data goes
     ports: frozenset[int] = frozenset()  # that something listens on

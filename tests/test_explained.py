@@ -99,12 +99,16 @@ def diagnosed(cluster: Desk, *, until_healthy: bool = False) -> dict[str, Any]:
     return until(ask, seconds=120)
 
 
+def wrong_date(seconds: int) -> str:
+    """A program `date` that is wrong by so much."""
+    return f'#!/bin/sh\n[ "$*" = +%s ] || exec /bin/date "$@"\necho $(($(/bin/date +%s) + {seconds}))\n'
+
+
 @contextmanager
 def date(cluster: Desk, seconds: int) -> Iterator[None]:
     """The node's clock, as its scripts read it, is wrong by so much."""
     path = "/usr/local/bin/date"
-    script = f'#!/bin/sh\n[ "$*" = +%s ] || exec /bin/date "$@"\necho $(($(/bin/date +%s) + {seconds}))\n'
-    cluster.node.exec("sh", "-c", f"cat >{path} && chmod 755 {path}", stdin=script)
+    cluster.node.exec("sh", "-c", f"cat >{path} && chmod 755 {path}", stdin=wrong_date(seconds))
     try:
         yield
     finally:

@@ -16,6 +16,8 @@ from bootstrap.errors import Code, Problem
 
 # name -> (module, what it does); nothing of a command is imported before it is called
 COMMANDS = {
+    "preflight": ("preflight", "Find out whether the machines are fit for it; change nothing."),
+    "images": ("images", "List the images that nodes need, or pull them there beforehand."),
     "init": ("init", "Found a cluster, or bring up what is down of it."),
     "join": ("join", "Add the nodes that cluster.yaml names and the cluster lacks."),
     "plan": ("plan", "Show what apply would change, and change nothing."),

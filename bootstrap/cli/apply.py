@@ -21,6 +21,7 @@ from bootstrap.cli import options
 @options.yes
 @options.nodes
 @options.skip_phases
+@options.ignore
 @click.option("--dry-run", is_flag=True, help="Everything but writing; exit code 2 where there is something to do.")
 def command(
     plan: Path | None,
@@ -30,6 +31,7 @@ def command(
     *,
     nodes: tuple[str, ...],
     skip_phases: tuple[str, ...],
+    ignored: tuple[str, ...],
     yes: bool,
     dry_run: bool,
 ) -> int:
@@ -48,4 +50,6 @@ def command(
             raise click.UsageError("A plan that was kept says itself which nodes and phases it is about.")
         kept = saved.read(plan)
         about = scope(tuple(kept["nodes"] or ()), tuple(kept["skipPhases"]))
-    return change(Change("apply", path, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run))
+    return change(
+        Change("apply", path, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run, ignored=ignored)
+    )

@@ -35,6 +35,7 @@ class Change:
     dry: bool = False  # everything but writing
     back: tuple[str, ...] | None = None  # nodes that go back to their former generation; (): all of them
     only: tuple[str, ...] = ()  # of the nodes that the cluster lacks, these alone come; (): all of them
+    ignored: tuple[str, ...] = ()  # preflight findings that do not stop it
 
 
 def change(asked: Change) -> int:
@@ -42,7 +43,12 @@ def change(asked: Change) -> int:
     progress = output.Progress(f"bootstrap {asked.command}")
     with (
         Session(
-            asked.path, progress.report, wait=asked.timeout, scope=asked.scope, passphrase=passphrase.known
+            asked.path,
+            progress.report,
+            wait=asked.timeout,
+            scope=asked.scope,
+            passphrase=passphrase.known,
+            ignored=asked.ignored,
         ) as session,
         output.logging(Log(session.directory, lambda: redact.secrets(session.store)), asked.command),
     ):
@@ -145,7 +151,7 @@ def _refuse(asked: Change, session: Session, world: World, plan: Plan) -> None:
     """Problem when the command may not, or a plan was kept and this is not what is left of it."""
     if plan.waves or plan.blocked:
         try:
-            session.refuse(asked.command, world, plan)
+            output.warn(session.refuse(asked.command, world, plan))
         except Problem as problem:
             if problem.code is Code.CHANGES:
                 show.plan(planned.look(session, plan, world))

@@ -18,17 +18,19 @@ from bootstrap.cli import options
 @options.timeout
 @options.wait
 @options.skip_phases
-def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...]) -> int:
+@options.ignore
+def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...], ignored: tuple[str, ...]) -> int:
     """Found a cluster, or bring up what is down of it.
 
     Certificates and kubeconfigs are made in the state directory beside cluster.yaml, the nodes get their files over
-    SSH, and their kubelets bring the control plane up. Running it again changes nothing; where cluster.yaml asks for
+    SSH, and their kubelets bring the control plane up. What `bootstrap preflight` finds on new nodes stops it before
+    anything is changed. Running it again changes nothing; where cluster.yaml asks for
     a change of something that runs, it stops with exit code 2 and names `bootstrap apply`.
     """
     from bootstrap.cli.changing import Change, change, scope
     from bootstrap.cli.output import note
 
-    status = change(Change("init", path, timeout, wait, scope=scope((), skip_phases)))
+    status = change(Change("init", path, timeout, wait, scope=scope((), skip_phases), ignored=ignored))
     named = "" if str(path) == "cluster.yaml" else f" -f {shlex.quote(str(path))}"
     note(f"next: bootstrap kubeconfig{named} > ~/.kube/config")
     return status

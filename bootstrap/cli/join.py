@@ -15,7 +15,8 @@ from bootstrap.cli import options
 @options.passphrase
 @options.timeout
 @options.wait
-def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float) -> int:
+@options.ignore
+def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, ignored: tuple[str, ...]) -> int:
     """Add the nodes that cluster.yaml names and the cluster lacks: all of them, or those named here.
 
     A control-plane node comes as a learner of etcd, starts, and then votes, one at a time; a node whose disk was
@@ -24,4 +25,4 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float) -> 
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("join", path, timeout, wait, only=nodes))
+    return change(Change("join", path, timeout, wait, only=nodes, ignored=ignored))

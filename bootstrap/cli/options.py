@@ -125,6 +125,13 @@ nodes = click.option(
     metavar="NAME,…",
     help="Touch these nodes only, and no object of the API.",
 )
+ignore = click.option(
+    "--ignore-preflight-errors",
+    "ignored",
+    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    metavar="NAME,…",
+    help="Go on with these findings of preflight, or with all; a name stands for those that begin with it.",
+)
 skip_phases = click.option(
     "--skip-phases",
     callback=_names,

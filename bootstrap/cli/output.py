@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
+    from bootstrap.checks import Finding
     from bootstrap.cli.log import Log
     from bootstrap.hosts import Event
 
@@ -35,6 +36,7 @@ class Voice:
     log: Log | None = None
     console: Console | None = None  # while a live view is shown
     live: Live | None = None  # that view
+    warned: set[Finding] = field(default_factory=set)  # of what people have been warned already
 
 
 VOICE = Voice()
@@ -65,6 +67,21 @@ def note(text: str) -> None:
         VOICE.console.print(Text(text))
     else:
         click.echo(text, err=True)
+
+
+def warn(findings: Sequence[Finding]) -> None:
+    """What preflight found, and does not stop for; each once."""
+    for finding in findings:
+        if finding in VOICE.warned:
+            continue
+        VOICE.warned.add(finding)
+        text = f"{finding.name}: {finding.sentence}"
+        if VOICE.log:
+            VOICE.log.write(f"warning: {text}", finding.node)
+        if VOICE.lines:
+            _line("warning", finding.node, text, next=finding.next.splitlines())
+        else:
+            note(f"warning: {finding.node}: {text}\n  {finding.next}")
 
 
 def _line(level: str, node: str, text: str, **more: object) -> None:

@@ -10,7 +10,6 @@ lines=$1
 manifests=$2
 shift 2
 ours=/var/lib/bootstrap
-tab=$(printf '\t')
 
 say() { printf '%s\t%s\n' "$1" "$2"; }
 told() { # KEY FIELD…: every line of stdin, as the last field
@@ -69,18 +68,7 @@ journalctl -u kubelet --since "@$since" -n 2000 --no-pager -o cat 2>/dev/null |
 # The kernel ends who takes more memory than there is.
 journalctl -k --since "@$since" --no-pager -o cat 2>/dev/null | grep -iE 'out of memory|oom-kill' | tail -n 5 | told kernel
 
-# Who listens: the owner of each socket, from /proc, since ss is not everywhere.
-{
-	ls -l /proc/[0-9]*/fd 2>/dev/null
-	echo --
-	cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
-} | awk '
-	/^--$/ { net = 1; next }
-	!net && /^\/proc\// { split($0, word, "/"); pid = word[3]; next }
-	!net { if (match($0, /socket:\[[0-9]+\]/)) owner[substr($0, RSTART + 8, RLENGTH - 9)] = pid; next }
-	$4 == "0A" { print $2 "\t" owner[$10] }' | sort -u | while IFS=$tab read -r place pid; do
-	printf 'port\t%s\t%s\t%s\n' "$place" "$pid" "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)"
-done
+listeners # of listeners.sh, which is sent before this
 
 df -Pk / /var/lib/etcd /var/lib/kubelet /var/lib/containerd /var/log /etc/kubernetes 2>/dev/null |
 	awk 'NR > 1 { print "disk\t" $6 "\t" $2 "\t" $4 }' | sort -u

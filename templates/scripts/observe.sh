@@ -18,6 +18,7 @@ say() { printf '%s\t%s\n' "$1" "$2"; }
 say user "$(id -u)"
 say hostname "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
 say clock "$(date +%s)"
+[ -r /etc/machine-id ] && IFS= read -r id </etc/machine-id && say machine-id "$id"
 command -v systemctl >/dev/null && say systemd "$(systemctl --version | head -n 1)"
 [ -f $ours/record.json ] && say record "$(cat $ours/record.json)"
 recorded=$(sed -n 's/.*"manifests":"\([^"]*\)".*/\1/p' $ours/record.json 2>/dev/null)
@@ -82,7 +83,7 @@ paths=$({
 	find /var/lib/kubelet -maxdepth 1 -type f \( -name '*.yaml' -o -name '*.env' \) 2>/dev/null
 	find /var/lib/kubelet/pki -maxdepth 1 -type f 2>/dev/null
 	find /etc/sysctl.d/99-bootstrap.conf /etc/modules-load.d/bootstrap.conf \
-		/etc/systemd/system/bootstrap-routes.service -type f 2>/dev/null
+		/etc/systemd/system/bootstrap-routes.service /etc/systemd/system/kubelet.service -type f 2>/dev/null
 } | grep -v "$tab" | sort -u)
 [ -n "$paths" ] && {
 	printf '%s\n' "$paths" | tr '\n' '\0' | xargs -0 sha256sum

@@ -278,7 +278,10 @@ leave() { # 6, when nothing of ours stays: the node as it was found
 	sed -n 's/^sysctl //p' "$ours/found" | while read -r name value; do printf %s "$value" >"/proc/sys/$name"; done
 	sort -r "$ours/directories" 2>/dev/null | while IFS= read -r directory; do rmdir "$directory" 2>/dev/null; done
 	systemctl daemon-reload
-	[ "$(sed -n 's/^enabled //p' "$ours/found")" = disabled ] && systemctl disable --quiet kubelet
+	case $(sed -n 's/^enabled //p' "$ours/found") in
+	disabled) systemctl disable --quiet kubelet ;;
+	'' | not-found) rm -f /etc/systemd/system/*.wants/kubelet.service ;; # the unit was ours
+	esac
 	case $(sed -n 's/^kubelet //p' "$ours/found") in active | activating) systemctl start --no-block kubelet ;; esac
 	for name in former originals found directories record.json unsettled epoch; do rm -rf "${ours:?}/$name"; done
 }
@@ -336,7 +339,8 @@ back() { # the former generation again; etcd's data stays, and comes back where 
 	cut -f 1 "$ours/former/paths" | sed 's#/[^/]*$##' | sort -u | flush
 	systemctl daemon-reload
 	grep -q bootstrap-routes.service "$ours/former/paths" && routes start
-	[ "$(moves kubelet)" = keep ] || start_kubelet
+	# Where the unit came with this turn, it went with it.
+	[ "$(moves kubelet)" = keep ] || [ "$(systemctl show -p LoadState --value kubelet)" = not-found ] || start_kubelet
 	rm -f "$ours/unsettled" "$turn/kubelet-stopped"
 	printf '0\tdone\n' >"$ours/result"
 }

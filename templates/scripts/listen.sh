@@ -1,0 +1,25 @@
+#!/bin/sh
+# Listens on ports of the node for as long as its input is open, a minute at most, so that other nodes can be asked
+# whether they get through; who connects is hung up on. It writes nothing to the disk. A line for each port that it
+# listens on, then "ready". Usage: listen.sh ADDRESS PORT…
+set -u
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/systemd:/lib/systemd:$PATH
+export PATH
+address=$1
+shift
+case $address in *:*) address="[$address]" ;; esac
+for port in "$@"; do
+	timeout 60 systemd-socket-activate --accept --inetd -l "$address:$port" true >/dev/null 2>&1 &
+	pids="${pids-} $!"
+done
+heard() { awk -v port="$(printf ':%04X' "$1")" '$4 == "0A" && substr($2, length($2) - 4) == port { found = 1 } END { exit !found }' /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
+for port in "$@"; do
+	tries=0
+	while ! heard "$port" && [ $tries -lt 20 ]; do tries=$((tries + 1)) && sleep 0.05; done
+	heard "$port" && printf '%s\n' "$port"
+done
+echo ready
+cat >/dev/null
+# shellcheck disable=SC2086 # process ids are words
+kill $pids 2>/dev/null
+wait
