@@ -243,7 +243,7 @@ REGISTRY = "127.0.0.1:5000"
 SERVES = rf"""
 cd /root && mkdir -p registry/export && ctr -n k8s.io images export registry/image.tar PAUSE
 tar -xf registry/image.tar -C registry/export
-digest=$(sed 's/.*"digest":"\\(sha256:[0-9a-f]*\\)".*/\1/' registry/export/index.json)
+digest=$(sed 's/.*"digest":"\(sha256:[0-9a-f]*\)".*/\1/' registry/export/index.json)
 for image in IMAGES; do
     place=registry/www/v2/${{image%%:*}}
     mkdir -p $place/manifests $place/blobs

@@ -26,6 +26,7 @@ sysctl net.ipv4.ip_forward net.ipv4.conf.all net.ipv4.conf.default net.ipv6.conf
 nft list ruleset | sed 's/^/nft /'
 systemctl list-units --all --no-legend --plain 'kubelet*' 'bootstrap*' '*.mount' | awk '{ print "unit", $1, $2 }'
 systemctl is-enabled kubelet
+true
 """
 
 
