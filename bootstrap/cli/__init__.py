@@ -28,6 +28,7 @@ COMMANDS = {
     "diagnose": ("diagnose", "Say what is wrong on a node, why, and what to do about it."),
     "kubeconfig": ("kubeconfig", "Print the administrator's kubeconfig."),
     "render": ("render", "Write every node's files to a directory; needs no node."),
+    "inventory": ("inventory", "Print the nodes as an inventory of Ansible's."),
     "remove": ("remove", "Take nodes out of the cluster: drained, out of etcd, as they were found."),
     "token": ("token", "Tokens by which machines join as workers, by kubeadm join."),
     "reset": ("reset", "Take everything of ours off the nodes again."),
