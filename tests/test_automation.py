@@ -35,9 +35,10 @@ CLUSTER: dict[str, Any] = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    """What the page shows in it."""
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(language: str, where: str = "") -> list[str]:
+    """What the page shows in this language, and says is for there."""
+    found = re.findall(r"^(?:<!-- (.*) -->\n)?```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for place, spoken, text in found if (place, spoken) == (where, language)]
 
 
 @pytest.fixture(scope="module")
