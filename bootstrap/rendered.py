@@ -26,11 +26,13 @@ def write(file: Path, target: Path, passphrase: Passphrase = nobody) -> tuple[in
                 count += 1
         objects = "---\n".join(documents.dump(each) for each in session.objects(frozenset(world.nodes)).values())
         _put(target / "objects.yaml", objects.encode(), 0o600)  # add-ons may hold Secrets
+        # Until these objects are there, nobody else may put them: what admin.conf may do is among them.
+        _put(target / "super-admin.conf", session.store["super-admin.conf"], 0o600)
         mark = target / "THROW-AWAY"
         mark.unlink(missing_ok=True)
         if throw_away:
             _put(mark, b"These credentials were made for this rendering only: no cluster knows them.\n", 0o644)
-    return count + 1, throw_away
+    return count + 2, throw_away
 
 
 def imagined(session: Session) -> World:

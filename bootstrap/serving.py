@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -25,15 +26,23 @@ _NODE = "system:node:"
 _USAGES = {"digital signature", "key encipherment", "server auth"}
 
 
-def pending(kube: Kube, ours: AbstractSet[str]) -> dict[str, str]:
-    """Key of every request that nobody has decided on -> why it is not for us to approve, "" where it is.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody's request that nobody has decided on; `wrong`: why it is not for us to approve, "" where it is."""
+
+    user: str
+    wrong: str
+
+
+def pending(kube: Kube, ours: AbstractSet[str]) -> dict[str, Request]:
+    """Key -> every request that waits.
 
     `ours` are names and addresses that no such kubelet may have: those of cluster.yaml.
     """
     listed = kube.get(f"{REQUESTS}?fieldSelector=spec.signerName={SIGNER}") or {}
     waiting = [each for each in listed.get("items", ()) if not each["status"].get("conditions")]
     nodes = addresses(kube) if waiting else {}
-    return {key(whole(each)): wrong(each["spec"], nodes, ours) for each in waiting}
+    return {key(whole(each)): Request(each["spec"]["username"], wrong(each["spec"], nodes, ours)) for each in waiting}
 
 
 def approve(kube: Kube, name: str) -> None:

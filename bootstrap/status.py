@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from bootstrap import health
+from bootstrap import health, serving
 from bootstrap.components import Probe
 from bootstrap.credentials import ends
 from bootstrap.drain import ready
@@ -25,7 +25,7 @@ Tree = dict[str, Any]
 def look(session: Session) -> Tree:
     """Plain values; nothing is written anywhere."""
     facts, members = session.observe(node.name for node in session.cluster.nodes)
-    version, registered = _api(session)
+    version, registered, requests = _api(session)
     seats = None if members is None else dict(sorted(members.items()))
     said = dict(zip(seats or (), session.hosts.pool.map(lambda name: _member(session, name), seats or ()), strict=True))
     leaders = {each.get("leader") for each in said.values()} - {None}
@@ -34,6 +34,7 @@ def look(session: Session) -> Tree:
         "kind": "Status",
         "cluster": session.cluster.name,
         "kubernetes": version,
+        "requests": requests,
         "nodes": [_node(session, node, facts.get(node.name), registered) for node in session.cluster.nodes],
         "etcd": None
         if seats is None
@@ -53,15 +54,23 @@ def look(session: Session) -> Tree:
     }
 
 
-def _api(session: Session) -> tuple[str | None, dict[str, Tree]]:
-    """Its version, and every registered node; (None, {}) when it can't be asked."""
+def _api(session: Session) -> tuple[str | None, dict[str, Tree], list[Tree]]:
+    """Its version, every registered node, and the requests for certificates that wait; nothing when it can't be asked.
+
+    Who joined by kubeadm asks for a serving certificate, and without it the API server does not believe that kubelet.
+    """
     try:
         kube = session.hosts.kube()
         version = kube and kube.get("/version")
         named = kube.registered() if kube else {}
+        asked = serving.pending(kube, session.taken) if kube and session.cluster.kubeadm_join else {}
     except (Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
-        return None, {}
-    return (version["gitVersion"] if version else None), named
+        return None, {}, []
+    waiting = [
+        {"name": key.removeprefix(serving.PREFIX), "user": request.user, "wrong": request.wrong}
+        for key, request in sorted(asked.items())
+    ]
+    return (version["gitVersion"] if version else None), named, waiting
 
 
 def _member(session: Session, name: str) -> Tree:

@@ -191,7 +191,7 @@ class Session:
             found = kube.seen(tuple(self.objects(frozenset(nodes)).values()))
         if self.cluster.kubeadm_join:
             asked = serving.pending(kube, self.taken)
-            found |= {key: serving.PENDING for key, wrong in asked.items() if not wrong}
+            found |= {key: serving.PENDING for key, request in asked.items() if not request.wrong}
         elif joining.KEY in found:
             found |= dict.fromkeys(tokens.keys(kube), UNWANTED)
         if self.scope.holds_objects:

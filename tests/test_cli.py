@@ -111,7 +111,7 @@ def test_completion_knows_commands_and_options(tmp_path: Path) -> None:
         line = {"COMP_WORDS": " ".join(("bootstrap", *words)), "COMP_CWORD": str(len(words))}
         return {each.split(",")[1] for each in completion(tmp_path, "bash_complete", **line).split()}
 
-    assert completed("in") == {"init"}
+    assert completed("ini") == {"init"}
     assert completed("config", "va") == {"validate"}
     assert "--timeout" in completed("init", "--")
 

@@ -7,6 +7,7 @@ that the file no longer names.
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class Joined:
     init: Ended
     early: Ended  # `token create` before kubeadmJoin
     line: str
-    first: Ended  # `apply` after it
+    waits: tuple[Ended, Ended]  # `status` after it, for programs and for people
+    first: Ended  # `apply` after that
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def joined(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -
         w2.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
         w2.exec(*line.split(), IGNORED)
         until(lambda: [each for each in requests(here) if each["spec"]["username"] == "system:node:w2"])
-        yield Joined(here, init, early, line, here.bootstrap("apply", "--yes"))
+        waits = here.bootstrap("status", "-o", "json"), here.bootstrap("status")
+        yield Joined(here, init, early, line, waits, here.bootstrap("apply", "--yes"))
     finally:
         lab.down()
 
@@ -113,6 +116,13 @@ def test_one_line_is_printed_and_it_joins_a_machine(joined: Joined) -> None:
 def test_who_joined_is_no_stranger_to_apply(joined: Joined) -> None:
     assert joined.first.status == 0, joined.first
     assert joined.desk.done("apply", "--yes").err.startswith("nothing to do")
+
+
+def test_status_says_who_waits_for_a_serving_certificate_until_apply_has_approved_it(joined: Joined) -> None:
+    tree, text = joined.waits
+    assert [(each["user"], each["wrong"]) for each in json.loads(tree.out)["requests"]] == [("system:node:w2", "")]
+    assert re.search(r"system:node:w2 asks for its serving certificate .*: bootstrap apply approves it", text.err)
+    assert json.loads(joined.desk.done("status", "-o", "json").out)["requests"] == []
 
 
 def test_logs_and_exec_work_there_with_a_certificate_that_is_verified(joined: Joined) -> None:

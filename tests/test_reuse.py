@@ -65,5 +65,6 @@ def test_what_was_rendered_brings_a_node_up_without_us(fresh: Desk) -> None:
     (fresh.state / "admin.conf").write_bytes((out / "nodes/cp1/etc/kubernetes/admin.conf").read_bytes())
     until(lambda: fresh.kubectl("get", "--raw", "/readyz") == "ok", seconds=120)
     assert running(fresh.node).keys() >= set(PARTS)
-    until(lambda: fresh.kubectl("apply", "--server-side", "-f", str(out / "objects.yaml")), seconds=120)
+    put = ("apply", "--server-side", "-f", str(out / "objects.yaml"))
+    until(lambda: fresh.kubectl("--kubeconfig", str(out / "super-admin.conf"), *put), seconds=120)
     until(fresh.ready, seconds=120)

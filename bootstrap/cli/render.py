@@ -18,8 +18,9 @@ from bootstrap.cli import options
 def command(path: Path, target: Path) -> None:
     """Write every node's files, and the API's objects, to a directory; needs no node.
 
-    The tree mirrors each node's disk: OUT/nodes/<node>/etc/kubernetes/…, and OUT/objects.yaml. Credentials are those of
-    the state directory, else throw-away ones, and then the file THROW-AWAY says so. The state directory is not written.
+    The tree mirrors each node's disk: OUT/nodes/<node>/etc/kubernetes/…; beside it are OUT/objects.yaml, and the
+    kubeconfig OUT/super-admin.conf, with which they are put. Credentials are those of the state directory, else
+    throw-away ones, and then the file THROW-AWAY says so. The state directory is not written.
     """
     from bootstrap import rendered
     from bootstrap.cli import passphrase

@@ -17,7 +17,8 @@ from bootstrap.cli import options
 def command(path: Path, form: str) -> int:
     """Show nodes, components and etcd as they are now.
 
-    With versions, etcd's leader, when the first certificate of each node ends, and what is not as it was left.
+    With versions, etcd's leader, when the first certificate of each node ends, what is not as it was left, and, with
+    kubeadmJoin, who waits for a serving certificate.
 
     Exit code 0: all healthy; 4: some are not, or not Ready; 5: none answers.
     """
@@ -60,6 +61,9 @@ def _told(found: Mapping[str, Any]) -> None:
     for node in found["nodes"]:
         for text in _notes(node):
             output.note(f"{node['name']}: {text}")
+    for request in found["requests"]:
+        todo = f"not approved by us: {request['wrong']}" if request["wrong"] else "bootstrap apply approves it"
+        output.note(f"{request['user']} asks for its serving certificate ({request['name']}): {todo}")
     version = found["kubernetes"] or "the API can't be asked"
     click.echo(f"\nKubernetes: {version}")
     if found["etcd"] is None:
