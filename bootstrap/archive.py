@@ -74,6 +74,8 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
         yield "drop", path, staged(path, manifests)
     if not was.record.files:
         yield "bare", "yes"
+    if turn.purge:
+        yield "purge", "yes"
     yield "leave", leave
 
 

@@ -51,7 +51,7 @@ def parse(node: str, text: str) -> Facts:
     if "host" in record.runs and not machine.unset:
         running["host"] = record.runs["host"]
     etcd = member_id(one["etcd"]) if "etcd" in one else ""
-    return Facts(record, seen, running, etcd=etcd, machine=machine, began=began)
+    return Facts(record, seen, running, etcd=etcd, aside="aside" in one, machine=machine, began=began)
 
 
 def moved(facts: Facts) -> tuple[list[str], list[str]]:

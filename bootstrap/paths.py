@@ -12,3 +12,4 @@ ETCD = "/var/lib/etcd"
 AUDIT_LOGS = "/var/log/kubernetes/audit"
 CNI = "/etc/cni/net.d/10-bootstrap.conflist"
 OURS = "/var/lib/bootstrap"  # record, former generations, staging: root 0700
+ASIDE = f"{OURS}/former-etcd"  # etcd's data that was moved aside, by time

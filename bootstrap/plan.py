@@ -77,7 +77,7 @@ def turn(world: World, node: str, wants: Wants) -> Turn | None:
             kubelet_flags=facts.machine.kubelet_flags,
             birth=replace(born(world, node), answered=True) if votes else None,
         )
-    return Turn(node, put, drop, restart, fresh, record)
+    return Turn(node, put, drop, restart, fresh, record, purge=world.purge and not stays)
 
 
 def swap(world: World, node: str, former: Former) -> Turn | None:

@@ -77,7 +77,7 @@ def _turn(told: saved.Tree, turn: Turn, world: World, contents: Mapping[str, Rea
             "differs": [asdict(each) for each in found],
         }
     told["parts"] = turn.parts(world.facts[turn.node].running)
-    told["leaves"] = turn.leaves
+    told["leaves"], told["purgesEtcd"] = turn.leaves, turn.purge
     told["away"] = away(turn, world)
     told["final"] = final(told)
 

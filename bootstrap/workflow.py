@@ -141,11 +141,12 @@ class Session:
         leaving: frozenset[str] = frozenset(),
         only: frozenset[str] = frozenset(),
         back: frozenset[str] | None = None,
+        purge: bool = False,
     ) -> World:
         """Everything, as it is now.
 
         Of the nodes that the cluster lacks, `only` these come (none named: all do); the nodes that go `back` (none
-        named: all) go to their former generation.
+        named: all) go to their former generation. With `purge`, who leaves keeps nothing of etcd's data.
 
         Problem when a node carries another cluster, our state was lost, or the file asks for what can't change.
         """
@@ -160,6 +161,7 @@ class Session:
             facts={node: told for node, told in facts.items() if node not in later},
             members=members,
             leaving=leaving,
+            purge=purge,
             former=None if back is None else self._former(facts, back),
             within=self.scope.nodes,
         )

@@ -102,6 +102,7 @@ class Facts:
     healthy: bool = True  # its etcd member answers, without alarm (a worker: nothing to say)
     etcd: str = ""  # the member id in etcd's data directory ("": empty)
     machine: Machine = Machine()
+    aside: bool = field(default=False, compare=False)  # data of etcd that a turn has moved aside is there still
     began: Mapping[str, int] = field(default_factory=dict, compare=False)  # part -> when its process did, by its kernel
 
 
@@ -134,6 +135,7 @@ class World:
     objects: Mapping[str, str] | None = None  # ours in the API, key -> fingerprint; None: the API is down
     nodes: Mapping[str, bool] = field(default_factory=dict)  # registered -> drained
     leaving: frozenset[str] = frozenset()  # named by `remove`; everyone: `reset`
+    purge: bool = False  # who leaves keeps nothing of etcd's data, not aside either
     former: Mapping[str, Former] | None = None  # what the nodes named by `rollback` go back to; nobody else changes
     parallel: int = 16  # serving workers that change together, at most
     pods: Mapping[str, str] = field(default_factory=dict)  # node -> pod CIDR: as recorded, or allotted now
@@ -150,6 +152,7 @@ class Turn:
     restart: tuple[str, ...]  # parts that stop, start, or both
     fresh: bool  # etcd's data goes aside first: it is of no listed member
     record: Record  # what is ours afterwards: written before the first rename
+    purge: bool = False  # of who leaves, etcd's data is deleted, and what went aside before
 
     @property
     def leaves(self) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -355,3 +358,33 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not output.coloured(terminal=False)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not output.coloured(terminal=True)
+
+
+def test_the_live_view_holds_still_while_somebody_types_a_passphrase() -> None:
+    script = """
+from bootstrap.cli import output, passphrase
+from bootstrap.hosts import Event
+progress = output.Progress("bootstrap plan")
+with progress.shown():
+    progress.report(Event("cp1", "connects"))
+    print(len(passphrase.known("the keys")), "letters")
+"""
+    ours, theirs = os.openpty()
+    clean = environment() | {"TERM": "xterm"}
+    begun = subprocess.Popen(
+        [sys.executable, "-c", script], env=clean, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    seen = b""
+    while b"passphrase of the keys: " not in seen:
+        seen += os.read(ours, 1000)
+    assert b"bootstrap plan" in seen
+    assert not select.select([ours], [], [], 0.4)[0], "it draws eight times a second"
+    os.write(ours, b"secret\n")
+    with contextlib.suppress(OSError):  # EIO: nobody has the other side open any more
+        while more := os.read(ours, 1000):
+            seen += more
+    os.close(ours)
+    assert begun.wait(60) == 0
+    assert b"6 letters" in seen
+    assert b"secret" not in seen

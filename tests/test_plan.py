@@ -502,6 +502,15 @@ def test_a_member_outside_the_file_is_not_forgotten_when_all_of_the_file_leave()
     assert show(room.seen()) == ["blocked: a can't leave: etcd or the API can't be asked"]
 
 
+def test_a_purge_is_of_those_who_leave_and_of_nobody_else() -> None:
+    room = founded("abc", "w")
+    room.goal("ab", "w", "v2", "c")
+    for purge in (False, True):
+        waves = plan(replace(room.seen(), purge=purge), WANTS).waves
+        turns = {step.node: step.purge for wave in waves for step in wave if isinstance(step, Turn)}
+        assert turns == {"a": False, "b": False, "w": False, "c": purge}
+
+
 @pytest.mark.parametrize("lost", [Room.wipe, Room.erase])
 def test_an_empty_directory_where_a_member_lived_never_founds(lost: Callable[[Room, str], None]) -> None:
     room = founded("a", "w")

@@ -99,3 +99,18 @@ def test_the_same_authorities_found_the_next_cluster(left: Left) -> None:
     assert left.desk.plan()["waves"] == []
     pods = left.desk.get("pods", "-n", "default")["items"]
     assert not pods, "the data of the former cluster is not the new one's"
+
+
+def test_a_reset_that_purges_deletes_etcds_data_and_what_went_aside_before(left: Left) -> None:
+    """After the cluster that was founded again; a node that was reset before is told of, and not touched."""
+    ours = root(left.desk.node) / "var/lib/bootstrap"
+    assert (ours / "former-etcd").exists()
+    asked = left.desk.bootstrap("reset", "--purge", stdin="n\n")
+    assert (asked.status, "etcd's data is deleted" in asked.out) == (130, True), asked
+    left.desk.done("reset", "--purge", "--yes")
+    assert not (ours / "former-etcd").exists()
+    assert not (root(left.desk.node) / "var/lib/etcd").exists()
+    (ours / "former-etcd").mkdir()
+    again = left.desk.done("reset", "--purge", "--yes")
+    assert "rm -rf /var/lib/bootstrap/former-etcd" in again.err
+    assert (ours / "former-etcd").exists()

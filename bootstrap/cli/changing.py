@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bootstrap import planned, redact, saved
+from bootstrap import paths, planned, redact, saved
 from bootstrap.cli import output, passphrase, show
 from bootstrap.cli.interrupt import finishing
 from bootstrap.cli.log import Log
@@ -34,6 +34,7 @@ class Change:
     kept: Path | None = None  # a plan that was kept: this and nothing else
     dry: bool = False  # everything but writing
     back: tuple[str, ...] | None = None  # nodes that go back to their former generation; (): all of them
+    purge: bool = False  # who leaves keeps nothing of etcd's data
     only: tuple[str, ...] = ()  # of the nodes that the cluster lacks, these alone come; (): all of them
     ignored: tuple[str, ...] = ()  # preflight findings that do not stop it
 
@@ -85,12 +86,15 @@ def _look(asked: Change, session: Session) -> World:
         leaving=frozenset(names | session.hosts.former if asked.leaving is None else asked.leaving),
         only=frozenset(asked.only),
         back=None if asked.back is None else frozenset(asked.back),
+        purge=asked.purge,
     )
 
 
 def _farewell(session: Session, world: World, asked: Change) -> None:
     """Nothing binds us to these nodes any more; what is left for people to do."""
     session.forget(world.leaving, world.facts.keys())
+    if kept := asked.purge and sorted(n for n, told in world.facts.items() if told.aside and not told.record.files):
+        output.note(f"{', '.join(kept)}: was reset before; etcd's data is there still; there: rm -rf {paths.ASIDE}")
     named = sorted(world.leaving & session.hosts.addresses.keys())
     if named and asked.leaving is not None:
         output.note(

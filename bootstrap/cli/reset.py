@@ -9,18 +9,20 @@ import click
 from bootstrap.cli import options
 
 
-@click.command(epilog="\b\nExamples:\n  bootstrap reset\n  bootstrap reset --yes")
+@click.command(epilog="\b\nExamples:\n  bootstrap reset\n  bootstrap reset --purge")
 @options.file
 @options.passphrase
 @options.timeout
 @options.wait
+@click.option("--purge", is_flag=True, help="Delete etcd's data: it can't be had back.")
 @options.yes
-def command(path: Path, timeout: float, wait: float, *, yes: bool) -> int:
+def command(path: Path, timeout: float, wait: float, *, purge: bool, yes: bool) -> int:
     """Take everything of ours off the nodes again: pods, files, settings.
 
-    What was replaced comes back. etcd's data is moved to /var/lib/bootstrap/former-etcd on each node. The state
-    directory stays: the same authorities found the next cluster.
+    What was replaced comes back. etcd's data is moved to /var/lib/bootstrap/former-etcd on each node; with --purge it
+    is deleted at the end, with all that was moved there before. The state directory stays: the same authorities found
+    the next cluster.
     """
     from bootstrap.cli.changing import Change, change
 
-    return change(Change("reset", path, timeout, wait, ask=not yes, leaving=None))
+    return change(Change("reset", path, timeout, wait, ask=not yes, leaving=None, purge=purge))

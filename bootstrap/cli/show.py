@@ -53,7 +53,7 @@ def _turn(step: Tree) -> None:
     for path in step["drop"]:
         click.echo(f"    - {path}")
     if step["freshEtcd"]:
-        click.echo("    etcd's data goes aside")
+        click.echo("    etcd's data " + ("is deleted" if step["purgesEtcd"] else "goes aside"))
     for title in ("starts", "restarts", "stops"):
         if step["parts"][title]:
             click.echo(f"    {title}: {', '.join(step['parts'][title])}")

@@ -108,6 +108,8 @@ grep -lsz '^BOOTSTRAP_GENERATION=' /proc/[0-9]*/environ 2>/dev/null | while IFS=
 	printf 'run\t%s\t%s\n' "${20}" "$(tr '\0' '\n' <"$environ" 2>/dev/null | sed -n 's/^BOOTSTRAP_PART=//p; s/^BOOTSTRAP_GENERATION=//p' | tr '\n' '\t')"
 done
 
+[ -d $ours/former-etcd ] && say aside yes
+
 # etcd's member id: the second entry of any write-ahead log holds it.
 if [ -d "$etcd" ] && [ -n "$(ls -A "$etcd" 2>/dev/null)" ]; then
 	wal=$(find "$etcd/member/wal" -name '*.wal' -size +0 2>/dev/null | sort | tail -n 1)

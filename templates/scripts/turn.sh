@@ -14,6 +14,7 @@
 #   put      PATH STAGED WAS NEW original|ours        WAS: the fingerprint it replaces, "-" for none
 #   drop     PATH STAGED
 #   bare     yes                                      nothing was ours before: a swap back empties the node
+#   purge    yes                                      etcd's data is not kept, once nothing of ours is left
 #   leave    COMMAND                                  a kubelet that runs what lies in the manifest directory, and no more
 set -u
 LC_ALL=C
@@ -284,6 +285,7 @@ leave() { # 6, when nothing of ours stays: the node as it was found
 	esac
 	case $(sed -n 's/^kubelet //p' "$ours/found") in active | activating) systemctl start --no-block kubelet ;; esac
 	for name in former originals found directories record.json unsettled epoch; do rm -rf "${ours:?}/$name"; done
+	[ -z "$(moves purge)" ] || rm -rf "${ours:?}/former-etcd"
 }
 
 go() {
