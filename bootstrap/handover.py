@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,9 +79,10 @@ def take(file: Path, source: Path, passphrase: Passphrase, *, force: bool = Fals
             ) from wrong
         except sealed.Damaged as wrong:
             raise _unreadable(source, str(wrong)) from wrong
-        aside = None
+        aside, fresh = None, store.directory.with_name(f".{store.directory.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)  # of an import that was killed
         if keep:
-            aside = _aside(store.directory, files)
+            aside = _aside(store.directory, files, fresh)
         else:
             store.put(files, drop=store.all().keys() - files.keys())
     return Taken(head, store.directory, len(files), aside)
@@ -145,10 +147,9 @@ def _contested(store: Store, head: Head, source: Path) -> Problem | None:
     return None
 
 
-def _aside(directory: Path, files: dict[str, bytes]) -> Path:
-    """Moves all that is there aside, whatever it is, and puts these in its place; where it went."""
+def _aside(directory: Path, files: dict[str, bytes], fresh: Path) -> Path:
+    """Moves all that is there aside, whatever it is, and puts these, made ready in `fresh`, in its place; where to."""
     former = directory.with_name(f"{directory.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    fresh = directory.with_name(f".{directory.name}.new")
     Store(fresh).put(files)
     try:
         directory.rename(former)

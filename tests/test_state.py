@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -473,6 +474,16 @@ def contested(desk: Path, copy: Path, why: str) -> None:
     assert not list((desk / ".bootstrap").glob(".*"))
 
 
+def test_what_an_import_that_was_killed_has_left_goes_with_the_next(desk: Path, copied: Path) -> None:
+    left = Store(desk / ".bootstrap/.demo.new")
+    left.put({"pki/ca.key": b"of another", "nodes/cp9/x.key": b"of another"})
+    kept(desk).put({state.EPOCH: b"8\n"})
+    contested(desk, copied, "is newer than")
+    left.put({"pki/ca.key": b"of another"})
+    assert take(desk, copied).aside is None
+    assert not left.directory.exists()
+
+
 def test_an_older_state_of_the_same_cluster_is_brought_up_to_date(desk: Path, copied: Path) -> None:
     newest = known(desk)
     kept(desk).put({state.EPOCH: b"6\n", "nodes/gone/x.key": b"of a node that was removed"})
@@ -583,3 +594,15 @@ def test_where_nothing_was_founded_there_is_nothing_to_encrypt(tmp_path: Path) -
     for change in (handover.encrypt, handover.decrypt):
         told(lambda change=change: change(other / "cluster.yaml", passphrase), Code.LOCKED, "no authorities' keys")  # type: ignore[misc]
     assert not (other / ".bootstrap").exists()
+
+
+def test_the_page_of_faults_says_what_is_told() -> None:
+    top = Path(state.__file__).parent
+    source = "".join(path.read_text() for path in top.rglob("*.py"))
+    page = (top.parent / "docs/faults.md").read_text().partition("## The state directory")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2:4] for line in page.splitlines() if line.startswith("| ") and "what is" not in line]
+    assert len(rows) == 11
+    assert {int(code) for _, code in rows} <= {int(code) for code in Code}
+    for sentence, _ in rows:
+        for words in re.split(r"<[^>]*>", sentence):
+            assert words.strip(" :;") in source, words
