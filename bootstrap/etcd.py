@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,11 @@ import httpx2
 
 from bootstrap.flags import peer_url
 from bootstrap.world import Listed
+
+Tree = Mapping[str, Any]
+
+PATIENCE = 15.0  # seconds that a change of the list is asked for again where etcd says NOT_NOW
+NOT_NOW = ("unhealthy cluster", "in sync with leader", "leader changed", "no leader", "timed out")
 
 
 class Etcd:
@@ -56,25 +61,35 @@ class Etcd:
     def add_learner(self, address: str) -> None:
         """A member that does not vote yet; adding one that is listed changes nothing."""
         url = peer_url(address)
-        if all(url not in member["peerURLs"] for member in self._ask("cluster/member/list", {})["members"]):
-            self._ask("cluster/member/add", {"peerURLs": [url], "isLearner": True})
+        new = {"peerURLs": [url], "isLearner": True}
+        self._change("add", new, lambda members: all(url not in member["peerURLs"] for member in members))
 
     def promote(self, member: str, *, seconds: float) -> None:
         """A learner votes from now on, as soon as it has caught up: etcd refuses before."""
+        learns = {"ID": member, "isLearner": True}.items()
+        self._change("promote", {"ID": member}, lambda members: any(learns <= m.items() for m in members), seconds)
+
+    def remove(self, member: str) -> None:
+        """Out of the list; who is not there any more is no fault."""
+        self._change("remove", {"ID": member}, lambda members: any(m["ID"] == member for m in members))
+
+    def _change(
+        self, verb: str, question: Tree, needed: Callable[[Sequence[Tree]], bool], seconds: float = PATIENCE
+    ) -> None:
+        """Ask for a change of the list while it is `needed`: so a reply that was lost does no harm.
+
+        etcd refuses for a few seconds after members have met, or have chosen another leader.
+        """
         deadline = time.monotonic() + seconds
-        while True:
+        while needed(self._ask("cluster/member/list", {"linearizable": True})["members"]):
             try:
-                self._ask("cluster/member/promote", {"ID": member})
+                self._ask(f"cluster/member/{verb}", question)
             except httpx2.HTTPStatusError as error:
-                if "in sync with leader" not in error.args[0] or time.monotonic() > deadline:
+                if not any(words in error.args[0] for words in NOT_NOW) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
             else:
                 return
-
-    def remove(self, member: str) -> None:
-        """Out of the list."""
-        self._ask("cluster/member/remove", {"ID": member})
 
     def delete(self, key: str) -> None:
         """What is stored under a key goes; nothing is fine too."""

@@ -14,7 +14,7 @@ import httpx2
 from bootstrap.differences import keys
 from bootstrap.documents import Object
 from bootstrap.errors import Problem
-from bootstrap.objects import OURS, key
+from bootstrap.objects import OURS, key, together
 
 MANAGER = "bootstrap"  # the name our fields are owned under
 INVENTORY = ("kube-system", "bootstrap-objects")  # the ConfigMap that lists the keys of what is ours
@@ -58,6 +58,7 @@ class Kube:
         """
         listed = {key(each): each for each in wanted}
         with ThreadPoolExecutor(LINES) as pool:
+            list(pool.map(self._known, {each["apiVersion"] for each in wanted}))  # else each line would ask for itself
             found = dict(zip(listed, pool.map(self._compare, listed.values()), strict=True))
         dropped = [name for name in self.inventory() if name not in listed]
         return {name: print_ for name, print_ in found.items() if print_} | dict.fromkeys(dropped, UNWANTED)
@@ -87,15 +88,19 @@ class Kube:
 
     def put(self, wanted: Iterable[Object]) -> None:
         """Server-side apply, in this order; the inventory first, so that nothing of ours is ever forgotten."""
-        for each in wanted:
-            path = self.path(each)
-            if path is None:
-                raise Problem(
-                    f"the API does not know {each['kind']} of {each['apiVersion']}",
-                    next="apply the CustomResourceDefinition first: an addon of its own, before this one",
-                )
-            force = each["metadata"].get("labels", {}).items() >= OURS.items() or each["kind"] == "Node"
-            self._read(self._patch(path, each, dry_run=False, force=force), f"apply {key(each)}")
+        with ThreadPoolExecutor(LINES) as pool:
+            for group in together(wanted):
+                list(pool.map(self._put, group))
+
+    def _put(self, each: Object) -> None:
+        path = self.path(each)
+        if path is None:
+            raise Problem(
+                f"the API does not know {each['kind']} of {each['apiVersion']}",
+                next="apply the CustomResourceDefinition first: an addon of its own, before this one",
+            )
+        force = each["metadata"].get("labels", {}).items() >= OURS.items() or each["kind"] == "Node"
+        self._read(self._patch(path, each, dry_run=False, force=force), f"apply {key(each)}")
 
     def drop(self, keys: Iterable[str]) -> None:
         """Delete; what is gone already is fine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,7 @@ def key(wanted: Mapping[str, Any]) -> str:
 
 def ordered(wanted: Iterable[Object]) -> tuple[Object, ...]:
     """In order of application; what may go together stays in the order given. A Problem: an object comes twice."""
-    ranks = {kind: rank for rank, kind in enumerate(_FIRST)}
-    ranks |= {kind: rank for rank, kind in enumerate(_LAST, len(_FIRST) + 1)}
-    found = tuple(sorted(wanted, key=lambda each: ranks.get(each["kind"], len(_FIRST))))
+    found = tuple(sorted(wanted, key=_rank))
     times = Counter(map(key, found))
     if twice := sorted(name for name, number in times.items() if number > 1):
         raise Problem(
@@ -100,6 +99,17 @@ def ordered(wanted: Iterable[Object]) -> tuple[Object, ...]:
             code=Code.WRONG_FILE,
         )
     return found
+
+
+def together(wanted: Iterable[Object]) -> Iterator[tuple[Object, ...]]:
+    """Objects in order of application, in groups: what is in one may be put at the same time."""
+    return (tuple(group) for _, group in groupby(wanted, key=_rank))
+
+
+def _rank(wanted: Object) -> int:
+    ranks = {kind: rank for rank, kind in enumerate(_FIRST)}
+    ranks |= {kind: rank for rank, kind in enumerate(_LAST, len(_FIRST) + 1)}
+    return ranks.get(wanted["kind"], len(_FIRST))
 
 
 def rbac(cluster: Cluster) -> tuple[Object, ...]:

@@ -206,15 +206,16 @@ class Steps:
         put = [key for _, key, _ in step.put if not key.startswith(serving.PREFIX)]
         for name in (key for _, key, _ in step.put if key.startswith(serving.PREFIX)):
             serving.approve(kube, name)
-        marked = frozenset(key.rpartition("|")[2] for key in put if key.startswith("|Node|"))
-        with trace.span("waits until the nodes are registered"):
-            registered(kube, marked, self.hosts.stopping.is_set)
-        wanted = self.objects(marked)
+        marks = {key: key.rpartition("|")[2] for key in put if key.startswith("|Node|")}
+        wanted = self.objects(frozenset(marks.values()))
         servers = {node: found for node in about(step) if (found := self._server(kube, node))}
-        ours = set(kube.inventory()) | {key for key in put if not key.startswith("|Node|")}
+        ours = set(kube.inventory()) | (set(put) - marks.keys())
         kube.note(ours)
         with trace.span("puts objects"):
-            kube.put(wanted[key] for key in put)
+            kube.put(wanted[key] for key in put if key not in marks)
+        with trace.span("waits until the nodes are registered"):
+            registered(kube, frozenset(marks.values()), self.hosts.stopping.is_set)
+        kube.put(wanted[key] for key in marks)
         kube.drop(step.drop)
         if step.drop:
             kube.note(ours - set(step.drop))

@@ -70,7 +70,10 @@ def die_at(point: int, arguments: list[str]) -> None:
 def bootstrap_at(lab: Lab, point: int, *arguments: str) -> int:
     """The exit code of a run that dies at this point (0: at none)."""
     words = [sys.executable, "-m", "tests.sweep", "--die-at", str(point), arguments[0], "-f", str(lab.cluster_file)]
-    return subprocess.run([*words, *arguments[1:]], capture_output=True, check=False).returncode
+    ended = subprocess.run([*words, *arguments[1:]], capture_output=True, text=True, check=False)
+    if ended.returncode not in (0, DIED):
+        print(f"{' '.join(arguments)}: exit {ended.returncode}\n{ended.stderr}", file=sys.stderr)
+    return ended.returncode
 
 
 def end(lab: Lab) -> Any:

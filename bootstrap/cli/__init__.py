@@ -108,6 +108,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point: every way a command can end, as an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than reading the file
     threading.excepthook = _unheard
     try:
         status = cli(standalone_mode=False)
