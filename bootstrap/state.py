@@ -168,11 +168,14 @@ class Store(MutableMapping[str, bytes]):
             if content is None:
                 self._unlink(name)
             else:
-                self._write(name, content)
+                self._write(name, content, flush=len(changes) == 1)
+        for name in changes:  # together: a file system then writes most of them at once
+            self._sync(self.directory / name)
         for directory in sorted({(self.directory / name).parent for name in changes}):
             self._sync(directory)
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, *, flush: bool = True) -> None:
+        """With `flush` it is on the disk before it has its name; else a journal has to hold it until it is."""
         path, fresh = self.directory / name, self.directory / FRESH
         try:
             self._make(path.parent)
@@ -181,7 +184,8 @@ class Store(MutableMapping[str, bytes]):
                 os.fchmod(descriptor, 0o600)
                 file.write(content)
                 file.flush()
-                os.fsync(descriptor)
+                if flush:
+                    os.fsync(descriptor)
             fresh.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -200,10 +204,10 @@ class Store(MutableMapping[str, bytes]):
                 each.mkdir(mode=0o700, exist_ok=True)
                 self._sync(each.parent)
 
-    def _sync(self, directory: Path) -> None:
-        """Names in it outlive a power cut; some file systems can't be asked for that."""
+    def _sync(self, path: Path) -> None:
+        """A file, or the names in a directory, outlive a power cut; some file systems can't be asked for that."""
         with suppress(OSError):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ Tree = dict[str, Any]
 def look(session: Session) -> Tree:
     """Plain values; nothing is written anywhere."""
     facts, members = session.observe(node.name for node in session.cluster.nodes)
-    version, registered, requests = _api(session)
+    api = _api(session)
     seats = None if members is None else dict(sorted(members.items()))
     said = dict(zip(seats or (), session.hosts.pool.map(lambda name: _member(session, name), seats or ()), strict=True))
     leaders = {each.get("leader") for each in said.values()} - {None}
@@ -33,9 +34,9 @@ def look(session: Session) -> Tree:
         "apiVersion": "bootstrap/v1",
         "kind": "Status",
         "cluster": session.cluster.name,
-        "kubernetes": version,
-        "requests": requests,
-        "nodes": [_node(session, node, facts.get(node.name), registered) for node in session.cluster.nodes],
+        "kubernetes": api.version,
+        "requests": api.requests,
+        "nodes": [_node(session, node, facts.get(node.name), api) for node in session.cluster.nodes],
         "etcd": None
         if seats is None
         else [
@@ -54,23 +55,34 @@ def look(session: Session) -> Tree:
     }
 
 
-def _api(session: Session) -> tuple[str | None, dict[str, Tree], list[Tree]]:
-    """Its version, every registered node, and the requests for certificates that wait; nothing when it can't be asked.
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the API says; nothing where it can't be asked."""
 
-    Who joined by kubeadm asks for a serving certificate, and without it the API server does not believe that kubelet.
-    """
+    version: str | None = None
+    registered: Mapping[str, Tree] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)  # pod of the system's -> image
+    requests: Sequence[Tree] = ()  # for serving certificates, that nobody has decided on
+
+
+def _api(session: Session) -> Api:
+    """A kubelet that joined by kubeadm asks for a serving certificate; without it the API server does not believe it."""
     try:
         kube = session.hosts.kube()
-        version = kube and kube.get("/version")
-        named = kube.registered() if kube else {}
-        asked = serving.pending(kube, session.taken) if kube and session.cluster.kubeadm_join else {}
+        version = kube.get("/version") if kube else None
+        if kube is None or version is None:
+            return Api()
+        pods = kube.get("/api/v1/namespaces/kube-system/pods") or {}
+        asked = serving.pending(kube, session.taken) if session.cluster.kubeadm_join else {}
+        registered = kube.registered()
     except (Problem, KeyError, ssl.SSLError):  # no answer, or no identity to ask with
-        return None, {}, []
+        return Api()
     waiting = [
         {"name": key.removeprefix(serving.PREFIX), "user": request.user, "wrong": request.wrong}
         for key, request in sorted(asked.items())
     ]
-    return (version["gitVersion"] if version else None), named, waiting
+    images = {pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"] for pod in pods.get("items", ())}
+    return Api(version["gitVersion"], registered, images, waiting)
 
 
 def _member(session: Session, name: str) -> Tree:
@@ -83,9 +95,9 @@ def _member(session: Session, name: str) -> Tree:
         return {}
 
 
-def _node(session: Session, node: Node, facts: Facts | None, registered: Mapping[str, Tree]) -> Tree:
+def _node(session: Session, node: Node, facts: Facts | None, api: Api) -> Tree:
     told: Tree = {"name": node.name, "role": node.role, "address": node.address}
-    live = registered.get(node.name)
+    live = api.registered.get(node.name)
     told |= {
         "ready": live and ready(live),
         "cordoned": bool(live and live["spec"].get("unschedulable")),
@@ -94,11 +106,19 @@ def _node(session: Session, node: Node, facts: Facts | None, registered: Mapping
     if facts is None:
         return told | {"state": "unreachable", "why": session.hosts.unreachable[node.name].what, "parts": []}
     parts = [_part(session, node, probe) for probe in session.hosts.probes(node)]
+    for part in parts:  # a static pod is known to the API under its own name and the node's
+        image = api.images.get(f"{part['name']}-{node.name}", "")
+        part["version"] = told["kubelet"] if part["name"] == "kubelet" else _tag(image)
     healthy = all(part["healthy"] for part in parts)
     drift = [each for kind in moved(facts) for each in kind]  # `bootstrap verify` says how
     told |= {"unfinished": not facts.record.settled, "rolledBack": facts.record.former, "drift": drift}
     told |= {"certificates": _expiry(session, node, facts)}
     return told | {"state": "healthy" if healthy else "unhealthy", "parts": parts}
+
+
+def _tag(image: str) -> str:
+    """Of registry.k8s.io/kube-apiserver:v1.37.2 it is v1.37.2; "" where there is none."""
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[2]
 
 
 def _expiry(session: Session, node: Node, facts: Facts) -> Tree | None:

@@ -44,7 +44,7 @@ def _told(found: Mapping[str, Any]) -> None:
 
     rows = [("NODE", "ROLE", "STATE", "READY", "KUBELET", "CERTIFICATES", "PARTS")]
     for node in found["nodes"]:
-        parts = ", ".join(f"{p['name']}{'' if p['healthy'] else ' (' + p['why'] + ')'}" for p in node["parts"])
+        parts = ", ".join(_part(part) for part in node["parts"])
         first = node.get("certificates")
         rows.append(
             (
@@ -79,6 +79,12 @@ def _told(found: Mapping[str, Any]) -> None:
         for member in found["etcd"]
     ]
     click.echo(f"etcd: {len(members)} members" + (f": {', '.join(members)}" if members else ""))
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """With the version it runs, where the API tells, and with what it lacks."""
+    version = f" {part['version']}" if part["version"] else ""
+    return f"{part['name']}{version}" + ("" if part["healthy"] else f" ({part['why']})")
 
 
 def _notes(node: Mapping[str, Any]) -> list[str]:
