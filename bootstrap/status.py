@@ -66,7 +66,7 @@ class Api:
 
 
 def _api(session: Session) -> Api:
-    """A kubelet that joined by kubeadm asks for a serving certificate; without it the API server does not believe it."""
+    """Who joined by kubeadm asks for a serving certificate; without it the API server does not believe the kubelet."""
     try:
         kube = session.hosts.kube()
         version = kube.get("/version") if kube else None
