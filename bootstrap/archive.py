@@ -25,8 +25,42 @@ manifests=$1
 set -- former turn/settled.json
 [ ! -f "$manifests/etcd.yaml" ] || set -- "$@" -C "$manifests" etcd.yaml
 tar -cf - "$@" | base64"""
+# Whoever is at work here from outside a turn's unit holds our directory itself: what it left is what became of it.
+# A push that stands still, since its line does, is not waited for.
+_ALONE = f"""exec 8<{paths.OURS}
+until flock -w 10 8; do
+    systemctl is-active --quiet bootstrap-turn || {{ echo another turn is at work on this node >&2; exit 3; }}
+done
+"""
+BACK = f"""[ -e {STAGE}/turn.sh ] || {{ echo keeps what it had; exit 0; }}
+{_ALONE}exec sh {STAGE}/turn.sh begin back "$1"
+"""
+OUTCOME = f"""cd {paths.OURS} 2>/dev/null || {{ echo gone; exit 0; }}
+{_ALONE}[ ! -e lock ] || {{ exec 9<lock && flock -w 320 9; }}
+cat result 2>/dev/null || {{ [ -e record.json ] && echo unbegun || echo gone; }}"""
 KEPT = "former/files/"  # beside the record, the files of the former generation, by their path
 IMAGE = re.compile(rb'^ +image: "([^"\n]+)"$', re.MULTILINE)  # as our own manifests have it
+
+
+def push(epoch: int) -> str:
+    """What a node does with a packed turn on stdin: it takes it all, or nothing; "$@" are the directories it needs.
+
+    The lock, and the epoch, are looked at before anything of another turn is touched. A line that broke may never end:
+    nobody waits for the rest of it for longer than two minutes.
+    """
+    return (
+        f"umask 022; mkdir -p -m 700 {paths.OURS} && exec 8<{paths.OURS} 9>{paths.OURS}/lock &&"
+        " flock -n 8 && flock -n 9 || { echo another turn is at work on this node >&2; exit 3; }; "
+        f"known=$(cat {paths.OURS}/epoch 2>/dev/null); "
+        f'[ "${{known:-0}}" -le {epoch} ] ||'
+        f' {{ echo "epoch $known was taken since, this is of epoch {epoch}" >&2; exit 4; }}; '
+        f'[ "$known" = {epoch} ] || {{ echo {epoch} >{paths.OURS}/epoch.new &&'
+        f" mv {paths.OURS}/epoch.new {paths.OURS}/epoch; }} || exit 3; "
+        f'rm -rf {STAGE} {paths.OURS}/result; for d in "$@"; do'
+        f' [ -d "$d" ] || {{ mkdir "$d" && echo "$d" >>{paths.OURS}/directories; }} || exit 3; done; '
+        'timeout 120 tar -xpf - -C / || { for d in "$@"; do rm -f "$d"/.bootstrap-*~; done; exit 3; }; '
+        f"exec 9>&-; exec sh {STAGE}/turn.sh begin go {epoch}"
+    )
 
 
 def staged(path: str, manifests: str) -> str:

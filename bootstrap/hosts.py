@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -18,7 +17,7 @@ from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
 from bootstrap.kube import Kube
 from bootstrap.spec.model import API_PORT, Cluster, Node, bracketed
-from bootstrap.ssh import Host, Login
+from bootstrap.ssh import Client, Host, Login, Source, hops
 from bootstrap.world import Facts, Listed
 
 
@@ -54,7 +53,10 @@ class Hosts:
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.asked_to_stop = False  # once what is under way is done
         self.pool = ThreadPoolExecutor(16)
-        self._hosts = {name: Host(name, login(cluster, node, known_hosts)) for name, node in self.nodes.items()}
+        self._ssh = Client()
+        self._hosts = {
+            name: Host(name, login(cluster, node, known_hosts), self._ssh) for name, node in self.nodes.items()
+        }
         self._kube: tuple[str, Kube] | None = None  # and the node it goes through
 
     def close(self, *, at_once: bool = False) -> None:
@@ -63,6 +65,7 @@ class Hosts:
         self.pool.shutdown(wait=not at_once, cancel_futures=True)
         for host in self._hosts.values():
             host.close()
+        self._ssh.close()
 
     def __getitem__(self, node: str) -> Host:
         """The host of this node."""
@@ -162,22 +165,24 @@ class Hosts:
 
 
 def login(cluster: Cluster, node: Node, known_hosts: Path) -> Login:
-    """How this node is reached: hops first; the file's fields, else ssh's own defaults."""
+    """How this node is reached, as far as the file says so; its paths start from the file's directory."""
     ssh = cluster.ssh_of(node)
-    user, known = ssh.user or "root", (known_hosts, Path("~/.ssh/known_hosts"))
-    identity = Path(ssh.identity_file) if ssh.identity_file else None
-    jump = None
-    for hop in ssh.jump.split(",") if ssh.jump else ():
-        name, _, place = hop.rpartition("@")
-        url = urlsplit(f"//{place}")
-        jump = Login(url.hostname or place, url.port or 22, name or user, identity, known_hosts=known, jump=jump)
-    return Login(
+
+    def path(text: str | None) -> Path | None:
+        return cluster.base / Path(text).expanduser() if text else None
+
+    wanted = Login(
         host=ssh.host or node.address,
-        port=ssh.port or 22,
-        user=user,
-        identity=identity,
+        port=ssh.port,
+        user=ssh.user,
+        identity=path(ssh.identity_file),
+        passphrase=Source(path(ssh.passphrase_file), ssh.passphrase_env or ""),
         host_key=ssh.host_key or "",
-        known_hosts=known,
-        jump=jump,
-        sudo=user != "root" if ssh.sudo is None else ssh.sudo,
+        known_hosts=known_hosts,
+        accept_new=ssh.host_key_policy == "accept-new",
+        sudo=ssh.sudo,
+        password=Source(path(ssh.sudo_password_file), ssh.sudo_password_env or ""),
+        config=None if ssh.config_file == "none" else path(ssh.config_file),
+        plain=ssh.config_file == "none",
     )
+    return replace(wanted, jump=tuple(hops(ssh.jump, wanted)) if ssh.jump else None)

@@ -37,6 +37,8 @@ class Lock:
         self._shares: dict[str, Share] = {}
         self._gone: dict[str, Problem] = {}  # nodes that could not give it, or do not hold it any more
         self._released = threading.Event()
+        self._regaining = threading.Lock()
+        self._me = ""  # as others are told who holds it
         self.epoch = 0  # 0: not taken
 
     def take(self, command: str, known: int, *, wait: float) -> bool:
@@ -45,8 +47,8 @@ class Lock:
         Taken in order of name, so that of two who come at once, one gets all of it. Problem (LOCKED) when somebody
         holds it for longer than `wait` seconds, (UNREACHABLE) where there is no majority.
         """
-        me, told, began = holder(command), "", time.monotonic()
-        while other := self._try(me):
+        told, began, self._me = "", time.monotonic(), holder(command)
+        while other := self._try():
             if time.monotonic() - began > max(wait, PATIENCE):
                 raise Problem(
                     f"another bootstrap is at work on this cluster: {other}",
@@ -75,7 +77,9 @@ class Lock:
         self.holds()
 
     def holds(self) -> None:
-        """Problem (LOCKED) when it is known to be lost."""
+        """Problem (LOCKED) when it is known to be lost; where only a line broke, it is taken again."""
+        if not self._held:
+            self._regain()
         self._majority("the lock on this cluster was lost", Code.LOCKED)
 
     def release(self) -> None:
@@ -99,12 +103,12 @@ class Lock:
             raise problems[0]
         return found
 
-    def _try(self, me: str) -> str:
+    def _try(self) -> str:
         """Take it everywhere, else nowhere, and who holds it."""
         self._gone = {}
         for node in sorted(self._voters & self._hosts.known.keys()):
             try:
-                talk = self._hosts[node].hold(me)
+                talk = self._hosts[node].hold(self._me)
                 answer, *words = talk.hear().split("\t")
             except Problem as problem:
                 self._gone[node] = problem
@@ -127,8 +131,39 @@ class Lock:
         while node not in self._gone and not self._released.wait(BEAT):
             self._ask(node, "beat")
 
+    @property
+    def _held(self) -> bool:
+        return len(self._shares.keys() - self._gone.keys()) > len(self._voters) // 2
+
+    def _regain(self) -> None:
+        """Nodes whose line broke, and that know no newer epoch: nobody has taken the lock there since."""
+        with self._regaining:
+            for node in sorted(self._gone.keys() & self._shares.keys()):
+                try:
+                    if self._shares[node].talk.unmeant and (share := self._again(node)):
+                        self._shares[node] = share
+                        del self._gone[node]
+                        threading.Thread(target=self._live, args=(node,), daemon=True).start()
+                        self._hosts.report(Event(node, "reached again; nobody has taken the lock meanwhile"))
+                except Problem as problem:
+                    self._gone[node] = problem
+
+    def _again(self, node: str) -> Share | None:
+        host = self._hosts[node]
+        talk = host.hold(self._me)
+        answer, *words = talk.hear().split("\t")
+        if answer == "busy" and words[-1] == self._me:  # ourselves: the node has not noticed that the line is gone
+            talk.close()
+            host.holder(end=True)
+            talk = host.hold(self._me)
+            answer, *words = talk.hear().split("\t")
+        if answer == "busy" or int(words[0]) != self.epoch:
+            talk.close()
+            return None
+        return Share(talk, int(words[0]), int(words[1]))
+
     def _majority(self, what: str, code: Code) -> None:
-        if len(self._shares.keys() - self._gone.keys()) > len(self._voters) // 2:
+        if self._held:
             return
         missing = sorted(self._voters - (self._shares.keys() - self._gone.keys()))
         why = [f"{node}: {self._why(node)}" for node in missing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 import paramiko
 
@@ -15,9 +16,9 @@ ANSWER = 10.0  # seconds
 class Talk:
     """A program on a node that answers each line with a line; any thread may ask it."""
 
-    def __init__(self, node: str, channel: paramiko.Channel) -> None:
-        """The program runs."""
-        self.node, self._channel = node, channel
+    def __init__(self, node: str, channel: paramiko.Channel, complaints: Callable[[], str]) -> None:
+        """The program runs; `complaints` is what it has said on stderr."""
+        self.node, self._channel, self._complaints = node, channel, complaints
         self._asking = threading.Lock()
         self._rest = b""
 
@@ -28,7 +29,7 @@ class Talk:
             while b"\n" not in self._rest:
                 received = self._channel.recv(4096)
                 if not received:
-                    raise self._broken(self._last_words())
+                    raise self._broken(self._complaints().strip())
                 self._rest += received
         except TimeoutError as error:
             raise self._broken(f"it did not answer within {seconds:.0f} s") from error
@@ -58,11 +59,13 @@ class Talk:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             self._channel.close()
 
-    def _last_words(self) -> str:
-        said = b""
-        while self._channel.recv_stderr_ready():
-            said += self._channel.recv_stderr(4096)
-        return said.decode(errors="replace").strip()
+    @property
+    def unmeant(self) -> bool:
+        """Whether it ended by nobody's will: its line broke, or it has heard nothing for too long."""
+        transport = self._channel.get_transport()
+        return not transport.is_active() or (
+            self._channel.exit_status_ready() and self._channel.recv_exit_status() == 0
+        )
 
     def _broken(self, why: str) -> Problem:
         return Problem(f"{self.node}: the program that holds the lock has ended", why=why, code=Code.UNREACHABLE)

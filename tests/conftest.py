@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from tests import sshd
 from tests.lab import Lab, down, names, up
+from tests.lab.toolchain import install_packages, require_root
+from tests.sshd import Person, Sshd
 
 LABS = {"lab", "new_lab", "fresh_node"}  # fixtures that need real nodes
 
@@ -32,10 +37,20 @@ class NewLab(Protocol):
     ) -> Lab: ...
 
 
+class NewSshd(Protocol):
+    """Starts a throw-away sshd with these lines of sshd_config, and host keys of these kinds."""
+
+    def __call__(self, *lines: str, kinds: tuple[str, ...] = ("ed25519",)) -> Sshd: ...
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for real nodes, so that `-m "not lab"` leaves it out."""
+    """Mark every test that asks for real nodes, so that `-m "not lab"` leaves it out.
+
+    Where a throw-away sshd needs something to be installed first, its tests belong to those.
+    """
+    needing = LABS if sshd.ready() else {*LABS, "loopback"}
     for item in items:
-        if isinstance(item, pytest.Function) and LABS.intersection(item.fixturenames):
+        if isinstance(item, pytest.Function) and needing.intersection(item.fixturenames):
             item.add_marker("lab")
 
 
@@ -87,6 +102,38 @@ def new_lab(lab_names: Iterator[str]) -> Iterator[NewLab]:
 def fresh_node(new_lab: NewLab) -> Lab:
     """A lab of one pristine control-plane node, cp1, for this test alone."""
     return new_lab()
+
+
+@pytest.fixture(scope="session")
+def loopback() -> None:
+    """This machine can run throw-away sshds, with sudo and login shells of several kinds."""
+    require_root()
+    install_packages(sshd.PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def new_sshd(loopback: None) -> Iterator[NewSshd]:
+    """Makes sshds on this machine's loopback, gone when the module's tests are over."""
+    with tempfile.TemporaryDirectory(prefix="sshd-") as directory, ExitStack() as stack:
+        Path(directory).chmod(0o755)  # those who log in read their keys themselves
+
+        def make(*lines: str, kinds: tuple[str, ...] = ("ed25519",)) -> Sshd:
+            place = Path(directory) / str(len(list(Path(directory).iterdir())))
+            made = Sshd(place, (f"SetEnv HOME={place}", *lines), kinds)
+            made.start()
+            stack.callback(made.stop)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def somebody(loopback: None) -> Iterator[Person]:
+    """An account of this machine that may do nothing, unless a test lets it."""
+    with tempfile.TemporaryDirectory(prefix="home-") as directory:
+        Path(directory).chmod(0o755)
+        with sshd.person(f"lab{os.getpid()}", Path(directory) / "home") as one:
+            yield one
 
 
 @pytest.fixture(scope="session")

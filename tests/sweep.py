@@ -20,7 +20,7 @@ import yaml
 
 import bootstrap.etcd
 import bootstrap.kube
-import bootstrap.ssh
+import bootstrap.ssh.programs
 import bootstrap.talk
 from tests.lab import Lab, Node, down, up
 
@@ -51,7 +51,8 @@ def die_at(point: int, arguments: list[str]) -> None:
 
         return cut
 
-    bootstrap.ssh.Host._exec = dying(bootstrap.ssh.Host._exec, lambda *_: True)  # type: ignore[method-assign]
+    programs = bootstrap.ssh.programs.Programs
+    programs.run = dying(programs.run, lambda *_: True)  # type: ignore[method-assign]
     bootstrap.kube.Kube._ask = dying(  # type: ignore[method-assign]
         bootstrap.kube.Kube._ask, lambda _, method, path, *__: method == "DELETE" or path.endswith("bootstrap-objects")
     )

@@ -305,7 +305,9 @@ def test_the_example_is_a_cluster_with_everything_switched_on_too() -> None:
 
 def test_the_example_shows_every_field() -> None:
     shown = set(paths_of(document.read(switched_on(), "x").value))
-    of_one_kind = re.compile(r"(controllerManager|scheduler|schedulers\[\]|etcd)\.extra|nodes\[\]\.ssh\.|^ssh\.host")
+    of_one_kind = re.compile(
+        r"(controllerManager|scheduler|schedulers\[\]|etcd)\.extra|nodes\[\]\.ssh\.|^ssh\.(host|passphraseEnv|sudoPasswordFile)"
+    )
     assert [field for field in fields_of(schema()) if field not in shown and not of_one_kind.search(field)] == []
 
 

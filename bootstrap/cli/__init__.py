@@ -171,6 +171,8 @@ def _at_once() -> NoReturn:
 
     again = "run the same command again: it goes on where this one ended"
     why = "what had begun on a node ends there by itself"
+    if terminal := sys.modules.get("bootstrap.cli.terminal"):
+        terminal.restore()
     complain(Problem("interrupted", why=why, next=again, code=Code.INTERRUPTED))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -37,6 +37,20 @@ def _names(_context: click.Context, _option: click.Parameter, value: str | None)
     return tuple(value.split(",")) if value else ()
 
 
+def _asking(context: click.Context, _: click.Parameter, chosen: Path) -> Path:
+    """Whoever reads cluster.yaml may need a password for what is in it."""
+    from bootstrap import asking
+
+    def ask(question: str) -> str | None:
+        from bootstrap.cli.terminal import typed
+
+        return typed(question)
+
+    if not context.resilient_parsing:
+        context.with_resource(asking.by(ask))
+    return chosen
+
+
 _file = click.option(
     "-f",
     "--file",
@@ -46,6 +60,7 @@ _file = click.option(
     envvar="BOOTSTRAP_FILE",
     show_default=True,
     show_envvar=True,
+    callback=_asking,
     help="The cluster's description.",
 )
 _heard = (

@@ -25,7 +25,7 @@ from bootstrap.spec.addresses import (
     bracketed,
 )
 from bootstrap.spec.directories import LocalPath
-from bootstrap.spec.names import Domain, KubernetesVersion, LabelKey, LabelValue, Name, NodeName, Repository
+from bootstrap.spec.names import Domain, KubernetesVersion, LabelKey, LabelValue, Name, NodeName, Repository, Variable
 from bootstrap.spec.parts import (
     Addon,
     ApiServer,
@@ -90,12 +90,24 @@ class Ssh(Part):
     """User to log in as."""
     identity_file: LocalPath | None = None
     """Private key to log in with; `~` is your home directory."""
+    passphrase_file: LocalPath | None = None
+    """File whose first line is the passphrase of the private key; if none is named, you are asked."""
+    passphrase_env: Variable | None = None
+    """Environment variable that has it."""
     jump: Jump | None = None
-    """Host to go through, as ssh's ProxyJump: `[user@]host[:port]`, several joined by commas."""
+    """Host to go through, as ssh's ProxyJump: `[user@]host[:port]`, several joined by commas; `none`: none."""
     host_key: HostKey | None = None
     """The only host key that is accepted, as `ssh-ed25519 AAAA…`; only on a node."""
+    host_key_policy: Literal["strict", "accept-new"] | None = None
+    """`strict`, the default: a key that nobody knows is refused; `accept-new`: it is written down, and then known."""
     sudo: bool | None = None
     """Whether to become root by sudo; if not given, whenever the user is not root."""
+    sudo_password_file: LocalPath | None = None
+    """File whose first line is the password sudo asks for; if none is named, you are asked, where it does."""
+    sudo_password_env: Variable | None = None
+    """Environment variable that has it."""
+    config_file: LocalPath | None = None
+    """Configuration of ssh that says what is not said here; if not given, yours and the machine's; `none`: none."""
 
 
 class Taint(Part):
@@ -208,8 +220,11 @@ class Cluster(Part):
 
     def ssh_of(self, node: Node) -> Ssh:
         """How this node is reached: its own fields over the cluster's; `host` is always set."""
-        own = node.ssh.model_dump(exclude_none=True)
-        return Ssh(host=node.address).model_copy(update=self.ssh.model_dump(exclude_none=True) | own)
+        own, every = node.ssh.model_dump(exclude_none=True), self.ssh.model_dump(exclude_none=True)
+        for pair in (("passphrase_file", "passphrase_env"), ("sudo_password_file", "sudo_password_env")):
+            if own.keys() & pair:  # a place of its own, whichever of the two it is
+                every = {name: value for name, value in every.items() if name not in pair}
+        return Ssh(host=node.address).model_copy(update=every | own)
 
     def scheduler_port(self, name: str) -> int:
         """The port of one of `schedulers`; KeyError when the file has none of this name."""

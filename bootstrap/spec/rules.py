@@ -53,6 +53,14 @@ def ssh_of_all(cluster: Place) -> Iterator[Fault]:
             yield cluster["ssh"][name].unwanted("belongs to one node", f"write it below nodes[].ssh.{name}")
 
 
+def one_secret(cluster: Place) -> Iterator[Fault]:
+    """A password or passphrase comes from a file or from the environment, not from both."""
+    for ssh in (cluster["ssh"], *(node["ssh"] for node in cluster["nodes"])):
+        for name in ("passphrase", "sudoPassword"):
+            if ssh[f"{name}File"].value is not None and ssh[f"{name}Env"].value is not None:
+                yield ssh[f"{name}Env"].wrong(f"can't be beside {name}File", "leave one of them out")
+
+
 def one_family(cluster: Place) -> Iterator[Fault]:
     """Subnets and the addresses of the nodes are all IPv4 or all IPv6."""
     everything = [*_addresses(cluster), *_networks(cluster)]
@@ -228,7 +236,7 @@ def manifest_names(cluster: Place) -> Iterator[Fault]:
 
 
 RULES: tuple[Rule, ...] = (
-    *(node_identity, control_plane, ssh_of_all, one_family, apart, room_for_pods, validity),
+    *(node_identity, control_plane, ssh_of_all, one_secret, one_family, apart, room_for_pods, validity),
     *(scheduler_identity, ports, places, additions, allotment, kubeadm_join, configurations),
     *(manifest_directory, manifest_names),
 )

@@ -28,15 +28,24 @@ kubernetesVersion: VERSION
 # host:port of a balancer or DNS name that leads to every API server. Needed with several control-plane nodes.
 #endpoint: api.demo.example:6443
 
-# How all nodes are reached. What is not said here: user root, port 22, the agent's keys and those of ~/.ssh.
+# How all nodes are reached. What is not said here, ~/.ssh/config and /etc/ssh/ssh_config may say (Host, Match,
+# ProxyJump, ...); then: user root, port 22, the agent's keys and those of ~/.ssh.
 ssh:
   user: root
   #port: 22
   #identityFile: ~/.ssh/id_ed25519
-  # A host to go through.
+  # Where the passphrase of that key is: a file, or with passphraseEnv a variable; if not said, you are asked.
+  #passphraseFile: secrets/passphrase
+  # A host to go through; one connection to it serves all nodes.
   #jump: admin@bastion.example
+  # A host key that nobody knows is refused. accept-new: it is written down the first time, a changed one is refused.
+  #hostKeyPolicy: strict
   # Whether to become root by sudo; if not said, whenever the user is not root.
   #sudo: true
+  # Where the password is that sudo asks for, or with sudoPasswordFile a file; if not said, you are asked, once.
+  #sudoPasswordEnv: SUDO_PASSWORD
+  # A configuration of ssh to look at instead of your own and the machine's; none: none.
+  #configFile: ~/.ssh/config
 
 nodes:
 # address: where the other nodes reach it. Names that look like numbers need quotes: "123".

@@ -13,7 +13,8 @@ from pathlib import Path
 import fabric
 import paramiko
 
-from bootstrap.ssh import Host, Login
+from bootstrap.ssh import Client, Login
+from bootstrap.ssh.programs import Programs
 from tests.bench.stopwatch import Stopwatch
 from tests.lab import Lab
 
@@ -64,14 +65,14 @@ class Push:
     def _ours(self, port: int) -> None:
         """As a Turn's files go: one tar, on the standard input of one command."""
         node = self.lab.node("cp1")
-        host = Host("push", Login(node.address, port, identity=self.lab.identity, host_key=node.host_key))
+        host = Programs("push", Login(node.address, port, identity=self.lab.identity, host_key=node.host_key), Client())
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for name, content in FILES.items():
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(content), 0o600
                 tar.addfile(entry, io.BytesIO(content))
-        reply = host._exec(["tar", "-xpf", "-", "-C", f"/srv/{port}"], buffer.getvalue(), timeout=60)
+        reply = host.run(["tar", "-xpf", "-", "-C", f"/srv/{port}"], buffer.getvalue(), timeout=60)
         host.close()
         assert reply.status == 0, reply
 

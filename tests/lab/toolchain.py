@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bootstrap.errors import Problem
@@ -43,20 +44,20 @@ def require_root() -> None:
         )
 
 
-def missing_packages() -> tuple[str, ...]:
+def missing_packages(packages: Mapping[str, str] = PACKAGES) -> tuple[str, ...]:
     """Debian packages whose file is not there."""
-    return tuple(name for name, file in PACKAGES.items() if not Path(file).exists())
+    return tuple(name for name, file in packages.items() if not Path(file).exists())
 
 
-def install_packages() -> None:
+def install_packages(packages: Mapping[str, str] = PACKAGES) -> None:
     """Install what is missing with apt-get, asking nothing; a Problem where that can't be done.
 
     Whoever comes second waits, for us and for any other apt-get on this machine.
     """
-    if not missing_packages():
+    if not missing_packages(packages):
         return
     with cache.locked("packages"):
-        _install(missing_packages())
+        _install(missing_packages(packages))
 
 
 def _install(missing: tuple[str, ...]) -> None:
