@@ -169,8 +169,9 @@ class Store(MutableMapping[str, bytes]):
                 self._unlink(name)
             else:
                 self._write(name, content, flush=len(changes) == 1)
-        for name in changes:  # together: a file system then writes most of them at once
-            self._sync(self.directory / name)
+        for name, content in changes.items():  # together: a file system then writes most of them at once
+            if content is not None and len(changes) > 1:
+                self._flush(name)
         for directory in sorted({(self.directory / name).parent for name in changes}):
             self._sync(directory)
 
@@ -204,14 +205,17 @@ class Store(MutableMapping[str, bytes]):
                 each.mkdir(mode=0o700, exist_ok=True)
                 self._sync(each.parent)
 
-    def _sync(self, path: Path) -> None:
-        """A file, or the names in a directory, outlive a power cut; some file systems can't be asked for that."""
+    def _flush(self, name: str) -> None:
+        """It is on the disk, which only now may turn out to be full: the journal stays until it is."""
+        try:
+            _fsync(self.directory / name)
+        except OSError as error:
+            raise self._problem("write", name, error) from error
+
+    def _sync(self, directory: Path) -> None:
+        """Names in it outlive a power cut; some file systems can't be asked for that."""
         with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _fsync(directory)
 
     def _problem(self, verb: str, name: str, error: OSError) -> Problem:
         place = shlex.quote(str(self.directory))
@@ -263,6 +267,14 @@ def epoch(store: Mapping[str, bytes]) -> int:
             next="write 0 into it: if a node knows a higher one, the next command names it",
             code=Code.LOCKED,
         ) from wrong
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _text(content: bytes | None) -> str | None:
