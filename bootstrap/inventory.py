@@ -27,9 +27,13 @@ def host(cluster: Cluster, node: Node) -> Tree:
     ssh = cluster.ssh_of(node)
     user = ssh.user or "root"
     options = [f"-o ProxyJump={ssh.jump}"] if ssh.jump else []
+    if ssh.config_file:
+        options.append(f"-F {shlex.quote(_path(cluster, ssh.config_file) if ssh.config_file != 'none' else 'none')}")
     if ssh.host_key:  # the only key that is accepted, without a file: ssh asks this program, since OpenSSH 8.5
         options.append(f'-o "KnownHostsCommand=/bin/echo %H {ssh.host_key}"')
         options.append("-o UserKnownHostsFile=none -o StrictHostKeyChecking=yes")
+    elif ssh.host_key_policy:
+        options.append(f"-o StrictHostKeyChecking={'yes' if ssh.host_key_policy == 'strict' else 'accept-new'}")
     known: Tree = {
         "ansible_host": ssh.host,
         "ansible_port": ssh.port,

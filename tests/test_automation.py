@@ -29,7 +29,12 @@ CLUSTER: dict[str, Any] = {
         {"name": "cp1", "address": "10.77.0.11", "role": "control-plane", "ssh": {"hostKey": KEY}},
         {"name": "123", "address": "10.77.0.12", "role": "control-plane", "ssh": {"user": "root", "port": 2222}},
         {"name": "cp3", "address": "10.77.0.13", "role": "control-plane", "ssh": {"host": "cp3.example"}},
-        {"name": "w1", "address": "10.77.0.21", "role": "worker", "ssh": {"sudo": False}},
+        {
+            "name": "w1",
+            "address": "10.77.0.21",
+            "role": "worker",
+            "ssh": {"sudo": False, "configFile": "ssh config", "hostKeyPolicy": "accept-new"},
+        },
     ],
     "schedulers": [{"name": "batch", "nodes": ["cp1"]}, {"name": "gpu", "nodes": ["cp3"]}],
 }
@@ -102,7 +107,9 @@ def test_ansible_reaches_a_node_as_we_do(here: Path) -> None:
     assert {name: tuple(told.get(field) for field in fields) for name, told in hosts.items()} == rows
     assert {told["ansible_ssh_private_key_file"] for told in hosts.values()} == {key}
     assert {told["bootstrap_url"] for told in hosts.values()} == {"https://api.demo.internal:6443"}
-    assert [told["ansible_ssh_common_args"] for name, told in hosts.items() if name != "cp1"] == [jump] * 3
+    assert [hosts[name]["ansible_ssh_common_args"] for name in ("123", "cp3")] == [jump] * 2
+    config = f"-F '{here / 'ssh config'}' -o StrictHostKeyChecking=accept-new"
+    assert hosts["w1"]["ansible_ssh_common_args"] == f"{jump} {config}"
     assert KEY in hosts["cp1"]["ansible_ssh_common_args"]
 
 

@@ -371,9 +371,8 @@ with progress.shown():
 """
     ours, theirs = os.openpty()
     clean = environment() | {"TERM": "xterm"}
-    begun = subprocess.Popen(
-        [sys.executable, "-c", script], env=clean, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    )
+    words = ["setsid", "--ctty", sys.executable, "-c", script]
+    begun = subprocess.Popen(words, env=clean, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     seen = b""
     while b"passphrase of the keys: " not in seen:

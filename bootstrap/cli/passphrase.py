@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
 
 from bootstrap.errors import Code, Problem
 
@@ -52,16 +49,12 @@ def _given() -> bytes:
 
 
 def _typed(what: str, *, twice: bool) -> bytes:
-    from bootstrap.cli import output
+    from bootstrap.cli.output import note
+    from bootstrap.cli.terminal import typed
     from bootstrap.credentials import nobody
 
-    if not sys.stdin.isatty():
-        return nobody(what)
-    with output.quiet():
-        try:
-            said: str = click.prompt(
-                f"{'new ' if twice else ''}passphrase of {what}", hide_input=True, confirmation_prompt=twice, err=True
-            )
-        except click.Abort:
-            raise Problem("nothing was changed", why="no passphrase was typed", code=Code.INTERRUPTED) from None
-    return said.encode()
+    while said := typed(f"{'new ' * twice}passphrase of {what}"):
+        if not twice or typed("the same again") == said:
+            return said.encode()
+        note("they differ: once more")
+    return nobody(what)
