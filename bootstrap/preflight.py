@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bootstrap import checks, trace
-from bootstrap.checks import Ground
+from bootstrap.checks import Ground, Seen
 from bootstrap.errors import Problem
 from bootstrap.hosts import Hosts
 from bootstrap.spec.model import API_PORT, Cluster, Node
@@ -45,7 +45,7 @@ def _survey(hosts: Hosts, facts: Mapping[str, Facts], name: str) -> Survey | Non
     cluster, node = hosts.cluster, hosts.nodes[name]
     try:
         told = hosts[name].survey(cluster.etcd.data_dir, facts[name], name)
-        if checks.absent(Ground(cluster, node, facts[name], told)):
+        if checks.absent(Ground(cluster, node, Seen(facts, {name: told}))):
             return replace(told, registry=_registry(hosts, name, told))
     except Problem as problem:
         hosts.unreachable[name] = problem
@@ -78,8 +78,8 @@ def ways(cluster: Cluster, new: Collection[str]) -> Iterator[Way]:
     Only those that begin or end at one of the `new` nodes.
     """
     for end in cluster.nodes:
-        for start in cluster.nodes:
-            if start is not end and {start.name, end.name} & set(new):
+        for start in cluster.nodes if end.control_plane else cluster.voters:
+            if start is not end and (start.name in new or end.name in new):
                 for port in _between(start, end):
                     yield Way(start.name, end.name, port)
 
@@ -87,10 +87,10 @@ def ways(cluster: Cluster, new: Collection[str]) -> Iterator[Way]:
 def _between(start: Node, end: Node) -> Iterator[int]:
     if end.control_plane:
         yield API_PORT
-        if start.control_plane:
-            yield 2380
     if start.control_plane:
         yield 10250
+    if start.control_plane and end.control_plane:
+        yield 2380
 
 
 def _unreached(hosts: Hosts, facts: Mapping[str, Facts], surveys: Mapping[str, Survey]) -> dict[str, list[Unreached]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap import checks, paths
+from bootstrap import checks, paths, render
 from bootstrap.checks import CHECKS, Check, Finding, Level, Seen
 from bootstrap.checks.disk import MIB
 from bootstrap.checks.runtime import covered
@@ -540,6 +542,20 @@ def test_what_the_script_prints_is_read() -> None:
             unplugged=("portmap",),
         ),
     )
+
+
+def test_the_script_itself_ends_on_any_machine_and_writes_nothing(tmp_path: Path) -> None:
+    script = render.text("scripts/listeners.sh") + render.text("scripts/preflight.sh")
+    places = (tmp_path / "etcd", tmp_path / "manifests")
+    words = ["sh", "-s", "--", *map(str, places), "", "localhost"]
+    done = subprocess.run(words, input=script, capture_output=True, text=True, check=True, timeout=60)
+    told = read("here", done.stdout, time.time())
+    assert abs(told.ahead) < 60
+    assert told.cpus > 0
+    assert told.memory > 1 << 20
+    assert told.rooms[str(places[0])].size > 0
+    assert told.resolves
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_configuration_of_containerd_2_is_read_too() -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from bootstrap import credentials, spec, state
+from bootstrap import credentials, images, spec, state
 from bootstrap.cli import cli
 from tests.cluster import Ended, environment
 
@@ -188,7 +188,18 @@ def test_every_error_of_a_file_is_told_at_once_with_its_line(here: Path) -> None
 
 @pytest.mark.parametrize(
     "words",
-    [("init",), ("plan",), ("apply", "--yes"), ("apply", "--dry-run"), ("verify",), ("reset", "--yes"), ("status",)],
+    [
+        *(
+            ("init",),
+            ("plan",),
+            ("apply", "--yes"),
+            ("apply", "--dry-run"),
+            ("verify",),
+            ("reset", "--yes"),
+            ("status",),
+        ),
+        *(("preflight",), ("images", "pull")),
+    ],
 )
 def test_a_node_that_nobody_can_reach_is_told_with_what_to_type(here: Path, words: tuple[str, ...]) -> None:
     ended = bootstrap(*words, at=here)
@@ -203,6 +214,37 @@ def test_status_is_for_programs_too_when_nobody_answers(here: Path) -> None:
     assert ended.status == 5
     (node,) = json.loads(ended.out)["nodes"]
     assert node["state"] == "unreachable"
+
+
+def test_preflight_is_for_programs_too_when_nobody_answers(here: Path) -> None:
+    ended = bootstrap("preflight", "-o", "json", at=here)
+    assert ended.status == 5
+    (node,) = json.loads(ended.out)["nodes"]
+    assert (node["reached"], node["findings"]) == (False, [])
+    assert "127.0.0.1" in node["why"]
+
+
+@pytest.mark.parametrize("command", ["init", "join", "apply", "preflight"])
+def test_a_finding_that_does_not_exist_is_a_mistake_of_usage(here: Path, command: str) -> None:
+    ended = bootstrap(command, "--ignore-preflight-errors", "Swap,Prot-6443", at=here)
+    assert ended.status == 64
+    assert "did you mean Port?" in ended.err
+
+
+def test_images_are_listed_by_node_without_asking_any(here: Path) -> None:
+    cluster = spec.load(here / "cluster.yaml")
+    ended = bootstrap("images", "list", at=here)
+    assert ended.status == 0
+    head, *lines = [line.split() for line in ended.out.splitlines()]
+    assert head == ["IMAGE", "NODES"]
+    assert [image for image, _ in lines] == list(images.needed(cluster))
+    assert {nodes for _, nodes in lines} == {"cp1"}
+
+
+def test_images_of_a_node_that_the_file_lacks_can_not_be_pulled(here: Path) -> None:
+    ended = bootstrap("images", "pull", "--nodes", "cp9", at=here)
+    assert ended.status == 64
+    assert "cluster.yaml names no node cp9" in ended.err
 
 
 def test_a_kubeconfig_of_a_cluster_that_was_not_founded_here_is_refused(here: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap import kubelet, paths
+from bootstrap import facts, kubelet, paths
 from bootstrap.spec.model import Cluster
-from bootstrap.world import GENERATION, File, Machine
+from bootstrap.world import GENERATION, File, Machine, Record
 
 Raw = dict[str, Any]
 CP1: Raw = {"name": "cp1", "address": "10.77.0.11", "role": "control-plane"}
@@ -115,6 +115,31 @@ def test_a_workers_configuration_with_resolved_and_another_manifest_directory_is
 
 def test_the_drop_in_is_exactly_this() -> None:
     assert files(cluster())[paths.KUBELET_DROPIN].content.decode() == DROPIN
+
+
+def test_a_kubelet_without_a_unit_gets_one_and_another_keeps_its_own() -> None:
+    assert paths.KUBELET_UNIT not in files(cluster())
+    unit = files(cluster(), Machine(unit=False, kubelet="/opt/bin/kubelet"))[paths.KUBELET_UNIT]
+    assert (unit.mode, unit.part) == (0o644, "kubelet")
+    assert "\nExecStart=/opt/bin/kubelet\n" in unit.content.decode()
+    assert "\nWantedBy=multi-user.target\n" in unit.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "ours", "has"),
+    [
+        ("loaded", {}, True),
+        ("running", {}, True),
+        ("not-found", {}, False),
+        ("running", {paths.KUBELET_UNIT: "x"}, False),
+    ],
+)
+def test_a_unit_that_is_ours_is_wanted_for_as_long_as_the_record_has_it(
+    state: str, ours: dict[str, str], has: bool
+) -> None:
+    record = facts.to_json(Record(uid="u", files=ours)).decode().strip()
+    told = facts.parse("cp1", f"record\t{record}\nmanifests\t/m\nkubelet.state\t{state}\nend\tok\n")
+    assert told.machine.unit is has
 
 
 def test_only_the_kubelets_files_restart_it_and_the_generation_stands_where_the_process_shows_it() -> None:

@@ -148,7 +148,7 @@ def test_a_node_whose_image_of_etcd_is_missing_leaves_no_learner_and_joins_once_
     node, image = cluster.lab.node("cp3"), f"registry.k8s.io/etcd:{versions.release(cluster.lab.version).etcd}-0"
     node.exec("ctr", "-n", "k8s.io", "images", "export", "/var/tmp/etcd.tar", image)
     node.exec("ctr", "-n", "k8s.io", "images", "rm", "--sync", image)
-    told = cluster.bootstrap("join", "--timeout", "20")
+    told = cluster.bootstrap("join", "--timeout", "20", "--ignore-preflight-errors", "ImagePull")
     assert told.status in (1, 4), told
     assert "cp3" in told.err
     assert "next: " in told.err

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from difflib import get_close_matches
 
-from bootstrap.checks.check import Check, Finding, Ground, Level, found
+from bootstrap.checks.check import Check, Finding, Ground, Level, Seen, found
 from bootstrap.checks.disk import DISK
 from bootstrap.checks.machine import MACHINE
 from bootstrap.checks.network import NETWORK
 from bootstrap.checks.runtime import RUNTIME, absent
 from bootstrap.errors import Code, Problem
 from bootstrap.spec.model import Cluster
-from bootstrap.survey import Survey
-from bootstrap.world import Facts
 
 __all__ = ["CHECKS", "Check", "Finding", "Ground", "Level", "Seen", "absent", "chosen", "findings", "line", "refuse"]
 
 CHECKS: tuple[Check, ...] = (*MACHINE, *RUNTIME, *DISK, *NETWORK)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What preflight judges: facts of every node that answered, surveys of those that were looked at closely."""
-
-    facts: Mapping[str, Facts]
-    surveys: Mapping[str, Survey] = field(default_factory=dict)
-    uid: str = ""  # of the cluster whose keys are here; "": there is none yet
-    authority: str = ""  # SHA-256 of its ca.crt
 
 
 def findings(cluster: Cluster, seen: Seen, ignored: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
@@ -37,21 +24,9 @@ def findings(cluster: Cluster, seen: Seen, ignored: frozenset[str] = frozenset()
         finding
         for node in cluster.nodes
         if node.name in seen.facts
-        for ground in [
-            Ground(
-                cluster,
-                node,
-                seen.facts[node.name],
-                seen.surveys.get(node.name, Survey()),
-                {name: facts for name, facts in seen.facts.items() if name != node.name},
-                {name: survey for name, survey in seen.surveys.items() if name != node.name},
-                seen.uid,
-                seen.authority,
-            )
-        ]
         for check in CHECKS
         if node.name in seen.surveys or not check.surveyed
-        for finding in found(check, ground, ignored)
+        for finding in found(check, Ground(cluster, node, seen), ignored)
     )
 
 

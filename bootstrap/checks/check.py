@@ -23,29 +23,42 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What preflight judges: facts of every node that answered, surveys of those that were looked at closely."""
+
+    facts: Mapping[str, Facts]
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    uid: str = ""  # of the cluster whose keys are here; "": there is none yet
+    authority: str = ""  # SHA-256 of its ca.crt
+
+
+NOT_LOOKED_AT = Survey()
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
-    """All that a row may depend on: one node, and what is known of the others."""
+    """All that a row may depend on: one node of the file, and all that was seen."""
 
     cluster: Cluster
     node: Node
-    facts: Facts
-    survey: Survey = field(default_factory=Survey)  # only rows that say so look at it
-    others: Mapping[str, Facts] = field(default_factory=dict)
-    surveys: Mapping[str, Survey] = field(default_factory=dict)  # of the others
-    uid: str = ""  # of the cluster whose keys are here; "": there is none yet
-    authority: str = ""  # SHA-256 of the cluster's ca.crt; "": there is none yet
+    seen: Seen
+
+    @property
+    def facts(self) -> Facts:
+        """What the node told."""
+        return self.seen.facts[self.node.name]
+
+    @property
+    def survey(self) -> Survey:
+        """What its machine is like; only rows that say so look at it."""
+        return self.seen.surveys.get(self.node.name, NOT_LOOKED_AT)
 
     @property
     def new(self) -> bool:
         """Whether nothing of ours is there."""
         return not self.facts.record.files
 
-    @property
-    def everyone(self) -> Mapping[str, Facts]:
-        """The facts of every node that answered, this one too."""
-        return {**self.others, self.node.name: self.facts}
-
-    def setting(self, name: str, flag: str) -> object:
+    def setting(self, name: str, flag: str = "") -> object:
         """A field of the kubelet's configuration, which a flag of the node's own unit may say; None: by its default."""
         decided = {**self.cluster.kubelet, **self.node.kubelet}
         if name not in decided:

@@ -42,7 +42,7 @@ def _manifests(ground: Ground) -> Iterator[Words]:
 
 def _authority(ground: Ground) -> Iterator[Words]:
     there = ground.facts.seen.get(f"{paths.PKI}/ca.crt", "").partition(":")[0]
-    if ground.new and there and there != ground.authority:
+    if ground.new and there and there != ground.seen.authority:
         yield {"path": f"{paths.PKI}/ca.crt", "whose": whose(ground.survey.authority)}
 
 
@@ -67,8 +67,8 @@ def _kubeconfigs(ground: Ground) -> Iterator[Words]:
 
 def _record(ground: Ground) -> Iterator[Words]:
     theirs = ground.facts.record.uid
-    if theirs and theirs != ground.uid:
-        yield {"uid": theirs, "ours": ground.uid or "none"}
+    if theirs and theirs != ground.seen.uid:
+        yield {"uid": theirs, "ours": ground.seen.uid or "none"}
 
 
 def _needed(ground: Ground) -> dict[str, tuple[int, int]]:

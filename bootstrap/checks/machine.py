@@ -9,7 +9,7 @@ from bootstrap.checks.check import Check, Ground, Level, Words, dashed
 CPUS, MEMORY = 2, 1700 * 1000 * 1000  # of a control-plane node; kubeadm's
 APART = 30  # seconds by which clocks may differ; etcd and leases are measured in fewer
 OLDER = 3  # minor versions that a kubelet may be behind: https://kubernetes.io/releases/version-skew-policy
-BRIDGE = frozenset({"ip", "modprobe", "br_netfilter"})  # what only the plugin bridge needs
+BRIDGE = frozenset({"ip", "iptables", "modprobe", "br_netfilter"})  # what only the plugin bridge needs
 
 
 def _root(ground: Ground) -> Iterator[Words]:
@@ -65,7 +65,7 @@ def _swap(ground: Ground) -> Iterator[Words]:
 
 
 def _cgroup(ground: Ground) -> Iterator[Words]:
-    if ground.survey.cgroup == 1 and ground.setting("failCgroupV1", "--fail-cgroupv1") is not False:
+    if ground.survey.cgroup == 1 and ground.setting("failCgroupV1") is not False:
         yield {}
 
 
@@ -100,7 +100,7 @@ def _same(told: Callable[[Ground], Mapping[str, str]]) -> Callable[[Ground], Ite
     def ask(ground: Ground) -> Iterator[Words]:
         values, me = told(ground), ground.node.name
         alike = [node.name for node in ground.cluster.nodes if values.get(me) and values.get(node.name) == values[me]]
-        looked_at = [name for name in alike if name == me or name in ground.surveys]
+        looked_at = [name for name in alike if name in ground.seen.surveys]
         if len(alike) > 1 and looked_at[0] == me:
             yield {"value": values[me], "others": ", ".join(name for name in alike if name != me)}
 
@@ -108,15 +108,15 @@ def _same(told: Callable[[Ground], Mapping[str, str]]) -> Callable[[Ground], Ite
 
 
 def _ids(ground: Ground) -> Mapping[str, str]:
-    return {name: facts.machine.id for name, facts in ground.everyone.items()}
+    return {name: facts.machine.id for name, facts in ground.seen.facts.items()}
 
 
 def _hostnames(ground: Ground) -> Mapping[str, str]:
-    return {name: facts.machine.hostname for name, facts in ground.everyone.items()}
+    return {name: facts.machine.hostname for name, facts in ground.seen.facts.items()}
 
 
 def _products(ground: Ground) -> Mapping[str, str]:
-    return {name: survey.product for name, survey in {**ground.surveys, ground.node.name: ground.survey}.items()}
+    return {name: survey.product for name, survey in ground.seen.surveys.items()}
 
 
 def _guard(name: str) -> Callable[[Ground], Iterator[Words]]:

@@ -129,15 +129,15 @@ class Host:
     def listening(self, address: str, ports: Sequence[int]) -> Iterator[frozenset[int]]:
         """Which of these ports of the node somebody can connect to while the block lasts; nothing is written there."""
         words = ["sh", "-c", render.text("scripts/listen.sh"), "listen", address, *map(str, ports)]
-        channel = self._programs.begin(words, timeout=ANSWER).channel
-        try:
-            heard: list[str] = []
-            with contextlib.suppress(*BROKEN), channel.makefile("r") as told:
+        heard: set[int] = set()
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(Problem, *BROKEN):  # nobody listens then, and nobody asks
+                channel = self._programs.begin(words, timeout=ANSWER).channel
+                stack.callback(channel.close)
+                told = stack.enter_context(channel.makefile("r"))
                 while (line := told.readline().strip()) and line != "ready":
-                    heard.append(line)
-            yield frozenset(int(port) for port in heard if port.isdigit())
-        finally:
-            channel.close()
+                    heard.add(int(line))
+            yield frozenset(heard)
 
     def pull(self, runtime: str, images: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """(image, "there" | "pulled" | "failed", why), one by one as the runtime has them.
@@ -179,12 +179,14 @@ class Host:
             return self._dialled(address, port)
 
     def unanswered(self, address: str, port: int, *, within: float) -> str:
-        """Why nothing answers there, seen from this node, in so many seconds; "": it does, or sshd does not ask."""
-        connection = self._programs.connection()
-        if connection.forwards is False:
-            return ""
+        """Why nothing answers there, seen from this node, in so many seconds; "": it does, or nobody can tell."""
         try:
+            connection = self._programs.connection()
+            if connection.forwards is False:
+                return ""
             forwarded(connection, address, port, within).close()
+        except Problem:
+            return ""
         except paramiko.ChannelException as error:
             return "" if error.code == PROHIBITED else "nobody answers"
         except BROKEN:

@@ -36,6 +36,7 @@ grep -qis '^ENABLED=yes' /etc/ufw/ufw.conf && say guard ufw
 for program in awk base64 cp find flock grep ip losetup modprobe mount sed sha256sum sync systemd-run tar umount xargs; do
 	has $program || say lacks $program
 done
+has iptables || has nft || say lacks iptables
 { grep -qw overlay /proc/filesystems || modprobe -qn overlay 2>/dev/null; } || say unloadable overlay
 { [ -d /proc/sys/net/bridge ] || modprobe -qn br_netfilter 2>/dev/null; } || say unloadable br_netfilter
 for setting in net/ipv4/ip_forward net/ipv6/conf/all/forwarding; do
