@@ -98,6 +98,8 @@ def _unreached(hosts: Hosts, facts: Mapping[str, Facts], surveys: Mapping[str, S
     cluster, began = hosts.cluster, time.monotonic()
     asked = [way for way in ways(cluster, surveys.keys()) if {way.start, way.end} <= facts.keys()]
     open_ports = {name: set(told.machine.ports) for name, told in facts.items()}
+    for name, told in surveys.items():  # less those that another preflight opened, and will close
+        open_ports[name] = {each.port for each in told.listeners if each.part != "preflight"}
     with ExitStack() as blocks:
 
         def listen(name: str) -> None:

@@ -21,9 +21,8 @@ def ports(ground: Ground) -> tuple[int, ...]:
 def _ports(ground: Ground) -> Iterator[Words]:
     for port in ports(ground):
         for each in ground.survey.listeners:
-            ours = each.part and not ground.new
             kubelets = each.program == "kubelet" and port in KUBELET_PORTS  # it starts again as ours
-            if each.port == port and not (ours or kubelets):
+            if each.port == port and not (each.part or kubelets):
                 who = f"{each.program}, process {each.pid}," if each.pid else "something"
                 yield {"port": str(port), "who": who}
                 break
