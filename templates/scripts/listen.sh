@@ -8,7 +8,8 @@ export PATH
 address=$1
 shift
 case $address in *:*) address="[$address]" ;; esac
-exec 9>/run/bootstrap-listen.lock && flock -n 9 || { echo ready && exec cat >/dev/null; }
+exec 9>/run/bootstrap-listen.lock
+flock -n 9 || { echo ready && exec cat >/dev/null; }
 export BOOTSTRAP_PART=preflight # so that nobody takes it for a port that is taken
 for port in "$@"; do
 	timeout 60 systemd-socket-activate --accept --inetd -l "$address:$port" true >/dev/null 2>&1 &
