@@ -1,4 +1,4 @@
-"""Files under a passphrase, as one file of text that can travel: scrypt makes the key, AES-256-GCM seals."""
+"""Files under a passphrase, as one file of text that can travel: scrypt makes the key, AES-256-GCM seals (ADR 21)."""
 
 from __future__ import annotations
 
