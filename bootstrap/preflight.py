@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,29 +45,29 @@ def _survey(hosts: Hosts, facts: Mapping[str, Facts], name: str) -> Survey | Non
     cluster, node = hosts.cluster, hosts.nodes[name]
     try:
         told = hosts[name].survey(cluster.etcd.data_dir, facts[name], name)
-        if checks.absent(Ground(cluster, node, Seen(facts, {name: told}))):
-            return replace(told, registry=_registry(hosts, name, told))
+        missing = checks.absent(Ground(cluster, node, Seen(facts, {name: told})))
+        return replace(told, unpullable=_unpullable(hosts, name, told, missing))
     except Problem as problem:
         hosts.unreachable[name] = problem
         return None
-    return told
 
 
-def _registry(hosts: Hosts, name: str, told: Survey) -> str:
-    """Why the registry can't be reached from this node; "": it can, or nobody can tell (a proxy, a mirror)."""
-    host, port = place(hosts.cluster.image_repository)
-    if told.proxied.keys() - {"kubelet"} or told.runtime.mirrors & {host, f"{host}:{port}", "_default"}:
-        return ""
-    why = hosts[name].unanswered(host, port, within=ANSWER)
-    return f"{host}:{port}: {why}" if why else ""
+def _unpullable(hosts: Hosts, name: str, told: Survey, missing: Iterable[str]) -> dict[str, str]:
+    """image -> why its registry can't be reached from this node; not where nobody can tell (a proxy, a mirror)."""
+    if told.proxied.keys() - {"kubelet"}:
+        return {}
+    places = {image: place(image) for image in missing}
+    mirrors = told.runtime.mirrors
+    asked = {it for it in places.values() if not mirrors & {it[0], f"{it[0]}:{it[1]}", "_default"}}
+    silent = {it: why for it in asked if (why := hosts[name].unanswered(*it, within=ANSWER))}
+    return {image: f"{it[0]}:{it[1]}: {silent[it]}" for image, it in places.items() if it in silent}
 
 
-def place(repository: str) -> tuple[str, int]:
-    """Where a repository's registry is: a host that is none is a name at Docker's."""
-    first = repository.partition("/")[0]
+def place(image: str) -> tuple[str, int]:
+    """Where an image's registry is: what comes before the first slash, or, where that is no host, Docker's."""
+    first, slash, _ = image.partition("/")
     host, _, port = first.partition(":")
-    named = "/" in repository and ("." in first or ":" in first or first == "localhost")
-    if not named and "." not in first:
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
         return "registry-1.docker.io", 443
     return host, int(port or 443)
 

@@ -71,7 +71,7 @@ class Survey:
     authority: str = ""  # PEM of /etc/kubernetes/pki/ca.crt
     proxied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # unit with a proxy -> its NO_PROXY
     runtime: Runtime = Runtime()
-    registry: str = ""  # why the registry of images that are missing does not answer; "": it does, or was not asked
+    unpullable: Mapping[str, str] = field(default_factory=dict)  # image that is missing -> why its registry is silent
     unreached: tuple[Unreached, ...] = ()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap import checks, paths, render
+from bootstrap import checks, images, paths, render
 from bootstrap.checks import CHECKS, Check, Finding, Level, Seen
 from bootstrap.checks.disk import MIB
 from bootstrap.checks.runtime import covered
@@ -29,6 +29,7 @@ from pki import Authority
 
 HERE = Path(__file__).parent.parent
 ADDRESSES = {"cp1": "10.77.0.11", "cp2": "10.77.0.12", "w1": "10.77.0.21"}
+PAUSE = "registry.k8s.io/pause:3.10.2"
 SOCKET = "unix:///run/containerd/containerd.sock"
 
 
@@ -161,7 +162,7 @@ FOUND: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("SandboxImage", {"looked": {"runtime": runtime(sandbox="k8s.gcr.io/pause:3.2")}}, "not by registry.k8s.io/pause"),
     (
         "ImagePull",
-        {"looked": {"registry": "registry.k8s.io:443: nobody answers"}},
+        {"looked": {"unpullable": dict.fromkeys(images.needed(cluster()), "registry.k8s.io:443: nobody answers")}},
         "registry.k8s.io/kube-apiserver:v1.37.2 and 6 more are not on the node, and the registry does not answer it: "
         "registry.k8s.io:443: nobody answers",
     ),
@@ -288,7 +289,14 @@ SILENT: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a setting that holds", {"looked": {"fixed": {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "0"}}}),
     ("clocks that are near", {"looked": {"ahead": 29.0}}),
     ("an older kubelet", {"looked": {"kubelet": "v1.34.0"}}),
-    ("images that are there", {"looked": {"runtime": runtime(images=None), "registry": "nobody answers"}}),
+    (
+        "images of which nobody can tell",
+        {"looked": {"runtime": runtime(images=None), "unpullable": {PAUSE: "nobody answers"}}},
+    ),
+    (
+        "an image that is there",
+        {"looked": {"runtime": runtime(images=frozenset({PAUSE})), "unpullable": {PAUSE: "no"}}},
+    ),
     ("a proxy that is passed by", {"looked": {"proxied": {"kubelet": ("*",), "containerd": ("10.0.0.0/8",)}}}),
     ("files that are ours", {"record": OURS, "facts": {"seen": dict(OURS.files), "etcd": "1"}}),
     ("our authority", {"facts": {"seen": {CA: "ours:644"}}, "authority": "ours"}),
@@ -336,6 +344,15 @@ def test_the_cgroup_driver_may_be_said_by_the_nodes_own_unit() -> None:
         looked={"runtime": runtime(systemd=False, containerd="1.7.20")},
     )
     assert {each.name for each in told} == {"ContainerRuntimeVersion"}
+
+
+def test_a_sandbox_image_of_the_runtimes_own_has_to_be_there_instead_of_ours() -> None:
+    old = "k8s.gcr.io/pause:3.2"
+    there = frozenset(images.needed(cluster())) - {PAUSE}
+    looked = {"runtime": runtime(sandbox=old, images=there), "unpullable": {old: "k8s.gcr.io:443: nobody answers"}}
+    told = {each.name: each.sentence for each in findings(looked=looked)}
+    assert told.keys() == {"SandboxImage", "ImagePull"}
+    assert told["ImagePull"].startswith(f"{old} is not on the node")
 
 
 def test_ipv6_has_to_be_forwarded_where_pods_have_it() -> None:
@@ -435,17 +452,17 @@ def test_no_proxy_is_read_as_go_reads_it(past: str, where: str, is_: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("repository", "where"),
+    ("image", "where"),
     [
-        ("registry.k8s.io", ("registry.k8s.io", 443)),
-        ("mirror.internal:5000/k8s", ("mirror.internal", 5000)),
-        ("localhost/k8s", ("localhost", 443)),
-        ("kubeadm/k8s", ("registry-1.docker.io", 443)),
-        ("kubeadm", ("registry-1.docker.io", 443)),
+        ("registry.k8s.io/pause:3.10.2", ("registry.k8s.io", 443)),
+        ("mirror.internal:5000/k8s/pause:3.10.2", ("mirror.internal", 5000)),
+        ("localhost/pause:3.10.2", ("localhost", 443)),
+        ("kubeadm/pause:3.10.2", ("registry-1.docker.io", 443)),
+        ("pause:3.10.2", ("registry-1.docker.io", 443)),
     ],
 )
-def test_where_a_repositorys_registry_is(repository: str, where: tuple[str, int]) -> None:
-    assert place(repository) == where
+def test_where_an_images_registry_is(image: str, where: tuple[str, int]) -> None:
+    assert place(image) == where
 
 
 def test_who_has_to_reach_whom_is_asked_where_a_new_node_is_at_one_end() -> None:

@@ -55,16 +55,20 @@ def _sandbox(ground: Ground) -> Iterator[Words]:
 
 
 def _missing(ground: Ground) -> Iterator[Words]:
-    missing = absent(ground)
-    if missing and ground.survey.registry:
+    reasons: dict[str, list[str]] = {}
+    for image in absent(ground):
+        if why := ground.survey.unpullable.get(image):
+            reasons.setdefault(why, []).append(image)
+    for why, missing in reasons.items():
         rest = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
-        yield {"images": missing[0] + rest, "why": ground.survey.registry}
+        yield {"images": missing[0] + rest, "why": why}
 
 
 def absent(ground: Ground) -> list[str]:
-    """Images that the node needs and lacks; none where nobody could ask."""
-    there = ground.survey.runtime.images
-    return [] if there is None else [it for it in images.needed(ground.cluster, ground.node) if it not in there]
+    """Images that the node needs and lacks, the runtime's own sandbox among them; none where nobody could ask."""
+    runtime, pause = ground.survey.runtime, images.pause(ground.cluster)
+    needed = (runtime.sandbox or it if it == pause else it for it in images.needed(ground.cluster, ground.node))
+    return [] if runtime.images is None else [image for image in needed if image not in runtime.images]
 
 
 def _plugins(ground: Ground) -> Iterator[Words]:
