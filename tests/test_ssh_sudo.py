@@ -167,6 +167,12 @@ def test_a_wrong_password_is_tried_once_and_on_one_node(
         assert "canary" not in f"{problem.what}{problem.why}{problem.next}"
 
 
+def test_an_empty_password_is_a_wrong_one(login: Login, somebody: Person, tmp_path: Path) -> None:
+    somebody.sudoers(BY_PASSWORD)
+    (tmp_path / "password").write_text("")
+    refused(replace(login, password=Source(tmp_path / "password")), "is wrong")
+
+
 def test_a_password_nobody_can_be_asked_for_is_told(login: Login, somebody: Person, tmp_path: Path) -> None:
     somebody.sudoers(BY_PASSWORD)
     told = refused(login, "sudo asks", somebody.name, "nobody to ask")

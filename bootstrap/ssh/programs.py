@@ -66,6 +66,7 @@ class Silent(Problem):
 class Stream:
     """A program that runs: its channel is its stdin and stdout; what it complains of is listened to."""
 
+    connection: Connection
     channel: paramiko.Channel
     said: bytearray = field(default_factory=bytearray)  # on stderr
     listener: threading.Thread | None = None
@@ -93,12 +94,42 @@ class Stream:
 
         threading.Thread(target=pour, daemon=True).start()
 
+    def status(self) -> int:
+        """How it ended; -1: by a signal. EOFError where its line did."""
+        status: int = self.channel.recv_exit_status()
+        if status == -1 and not self.connection.alive:
+            raise EOFError("the line was cut")
+        return status
+
     def complaints(self, seconds: float) -> str:
         """What it said on stderr after it had begun, once it has ended."""
         if self.listener:
             self.listener.join(seconds)
         before, mark, after = bytes(self.said).partition(MARK)
         return (after if mark else before).decode(errors="replace")
+
+
+class Answer:
+    """Gives sudo the password when it asks, once: a second wrong one might lock the user out."""
+
+    def __init__(self, channel: paramiko.Channel, password: str) -> None:
+        """Nobody has asked yet."""
+        self._channel, self._password = channel, password
+        self._asked = 0
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it asked again."""
+        return self._asked > 1
+
+    def __call__(self, said: bytes) -> None:
+        """All that it has said is this."""
+        if said.partition(MARK)[0].count(PROMPT.encode()) > self._asked:
+            self._asked += 1
+            if self.wrong:
+                self._channel.shutdown_write()
+            else:
+                self._channel.sendall(f"{self._password}\n".encode())
 
 
 class Programs:
@@ -133,14 +164,10 @@ class Programs:
 
     def run(self, words: Sequence[str], stdin: bytes = b"", *, timeout: float) -> Reply:
         """The program to its end, as root. Broken, Silent (after so many seconds without a word), Problem."""
-        connection = self.connection()
-        with self._breaking(connection, timeout):
-            stream = self.begin(words, stdin, timeout=timeout)
+        stream = self.begin(words, stdin, timeout=timeout)
+        with self._breaking(stream.connection, timeout):
             out = b"".join(iter(lambda: stream.channel.recv(65536), b""))
-            status = stream.channel.recv_exit_status()
-            if status == -1 and not connection.alive:
-                raise EOFError("the line was cut")
-            return Reply(status, out.decode(errors="replace"), stream.complaints(timeout))
+            return Reply(stream.status(), out.decode(errors="replace"), stream.complaints(timeout))
 
     def begin(self, words: Sequence[str], stdin: bytes | None = None, *, timeout: float, root: bool = True) -> Stream:
         """The program, begun: what it prints comes next. Without `stdin` its input stays open."""
@@ -188,45 +215,38 @@ class Programs:
         stdin: bytes | None,
         timeout: float,
         *,
-        password: str = "",
+        password: str | None = None,
     ) -> Stream:
         """The stream, once its program runs: whatever was printed before is dropped."""
         channel = connection.transport.open_session(timeout=ANSWER)
-        channel.settimeout(LET_IN if password else timeout)
         channel.exec_command(command)
-        stream, wrong = Stream(channel), threading.Event()
-
-        def heard(said: bytes) -> None:
-            asked = said.partition(MARK)[0].count(PROMPT.encode())
-            if asked > answers[0]:
-                answers[0] += 1
-                if answers[0] == 1:
-                    channel.sendall(f"{password}\n".encode())
-                else:  # it asks again: a second wrong one may lock the user out
-                    wrong.set()
-                    channel.shutdown_write()
-
-        answers = [0]
-        stream.listen(heard if password else lambda _: None)
-        if not password:
+        stream = Stream(connection, channel)
+        if password is None:
+            stream.listen()
             self._pour(stream, line, stdin)
+            channel.settimeout(timeout)
+            self._wait(stream)
+            return stream
+        answer = Answer(channel, password)
+        stream.listen(answer)
+        channel.settimeout(LET_IN)
+        try:
+            self._wait(stream, answer)
+        except TimeoutError:
+            last = bytes(stream.said).decode(errors="replace").strip()[-400:]
+            why = f"it has not begun within {LET_IN:.0f} s; it says: {last}"
+            raise problem("SudoRefuses", self._words(connection), why) from None
+        channel.settimeout(timeout)
+        self._pour(stream, line, stdin)
+        return stream
+
+    def _wait(self, stream: Stream, answer: Answer | None = None) -> None:
+        """Until the program begins; Problem where it does not."""
         said = b""
         while not said.endswith(MARK):
-            try:
-                more = channel.recv(1)
-            except TimeoutError:
-                if not password:
-                    raise
-                heard_last = bytes(stream.said).decode(errors="replace").strip()[-400:]
-                why = f"it has not begun within {LET_IN:.0f} s; it says: {heard_last}"
-                raise problem("SudoRefuses", self._words(connection), why) from None
-            if not more:
-                raise self._unbegun(connection, stream, said, wrong=wrong.is_set())
+            if not (more := stream.channel.recv(1)):
+                raise self._unbegun(stream, said, wrong=bool(answer and answer.wrong))
             said += more
-        channel.settimeout(timeout)
-        if password:
-            self._pour(stream, line, stdin)
-        return stream
 
     def _pour(self, stream: Stream, line: str, stdin: bytes | None) -> None:
         if stdin is None:
@@ -235,13 +255,9 @@ class Programs:
         else:
             stream.send(line.encode() + stdin)
 
-    def _unbegun(self, connection: Connection, stream: Stream, said: bytes, *, wrong: bool) -> Problem:
+    def _unbegun(self, stream: Stream, said: bytes, *, wrong: bool) -> Problem:
         """Why the program did not begin, by what the login shell or sudo said."""
-        status = stream.channel.recv_exit_status()
-        complaints = stream.complaints(ANSWER)
-        if status == -1 and not connection.alive:
-            raise EOFError("the line was cut")
-        words = self._words(connection)
+        status, complaints, words = stream.status(), stream.complaints(ANSWER), self._words(stream.connection)
         why = (complaints.replace(PROMPT, "").strip() or said.decode(errors="replace").strip())[-400:]
         if wrong:
             return problem("WrongSudoPassword", words, why, Refused)
@@ -256,12 +272,14 @@ class Programs:
 
     @contextlib.contextmanager
     def _breaking(self, connection: Connection, timeout: float) -> Iterator[None]:
-        """Every way in which a line can break is told as Broken, and it is not used again."""
+        """Every way in which a line can break is told as Broken, and it is not used again.
+
+        What is only slow has a line that is well: a dead one is noticed before.
+        """
         words = self._words(connection)
         try:
             yield
         except TimeoutError as error:
-            self.drop(connection)
             raise problem("Silent", words | {"seconds": f"{timeout:.0f}"}, kind=Silent) from error
         except BROKEN as error:
             self.drop(connection)
