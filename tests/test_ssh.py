@@ -117,7 +117,7 @@ def test_known_hosts_is_read_as_ssh_reads_it(sshd: Sshd, tmp_path: Path) -> None
 
 
 def test_accept_new_writes_a_key_down_once_and_refuses_another(new_sshd: NewSshd, tmp_path: Path) -> None:
-    sshd, known = new_sshd(), tmp_path / "state" / "known_hosts"
+    sshd, known = new_sshd(), tmp_path / ".bootstrap" / "state" / "known_hosts"
     login = sshd.login(host_key="", known_hosts=known, accept_new=True)
     threads = [threading.Thread(target=works, args=(login,)) for _ in range(8)]
     for thread in threads:
@@ -125,7 +125,7 @@ def test_accept_new_writes_a_key_down_once_and_refuses_another(new_sshd: NewSshd
     for thread in threads:
         thread.join()
     assert known.read_text() == f"[127.0.0.1]:{sshd.port} {sshd.shown()}\n"
-    assert (known.stat().st_mode & 0o777, known.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert [path.stat().st_mode & 0o777 for path in (known, *known.parents[:2])] == [0o600, 0o700, 0o700]
     sshd.stop()
     sshd.key().unlink()
     sshd.start()

@@ -108,7 +108,8 @@ class Trust(paramiko.MissingHostKeyPolicy):
         """Written down, unless somebody else has just written another one."""
         shown = (key.get_name(), key.get_base64())
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for parent in reversed(path.parents):
+                parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "r+", errors="replace") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
