@@ -188,6 +188,19 @@ def test_cluster_yaml_names_how_a_node_is_reached(tmp_path: Path) -> None:
 # Jump hosts
 
 
+def test_jump_hosts_are_named_as_ssh_names_them() -> None:
+    named = "me@one.lab:2200,two.lab,[2001:db8::1]:22,you@[2001:db8::2],2001:db8::3,ssh://three.lab:23"
+    assert [(hop.user, hop.host, hop.port) for hop in hops(named, Login("cp1", 2222, "ops"))] == [
+        ("me", "one.lab", 2200),
+        (None, "two.lab", None),
+        (None, "2001:db8::1", 22),
+        ("you", "2001:db8::2", None),
+        (None, "2001:db8::3", None),
+        (None, "three.lab", 23),
+    ]
+    assert list(hops("none", Login("cp1"))) == []
+
+
 def jumping(sshd: Sshd, known: Path, *jumps: Sshd) -> Login:
     """The way to a node over these hosts, which are all known."""
     known.write_text("".join(f"[127.0.0.1]:{each.port} {each.shown()}\n" for each in (sshd, *jumps)))

@@ -72,10 +72,10 @@ def hops(jump: str, like: Login) -> Iterator[Login]:
     """The hosts of a ProxyJump (`[user@]host[:port]`, joined by commas), whose keys and policy are like this one's."""
     for hop in jump.split(",") if jump != "none" else ():
         user, _, place = hop.removeprefix("ssh://").rpartition("@")
-        url = urlsplit(f"//{place}")
+        url = urlsplit(f"//[{place}]" if place.count(":") > 1 and "[" not in place else f"//{place}")
         yield replace(
             like,
-            host=place.strip("[]") if place.count(":") > 1 and url.port is None else url.hostname or place,
+            host=url.hostname or place,
             port=url.port,
             user=user or None,
             host_key="",
