@@ -58,6 +58,7 @@ def test_a_line_cut_in_the_middle_of_the_push_leaves_no_half_of_a_manifest(node:
         until((root(node.node) / "run/half").exists)
         node.node.exec("pkill", "-KILL", "-f", "^sshd: root")
         assert begun.wait(120) in (1, 4, 5), log.read_text()
+    assert f"the connection to {node.node.address} broke" in log.read_text()
     assert "next: " in log.read_text()
     assert "Traceback" not in log.read_text()
     assert names == set()
