@@ -16,7 +16,7 @@ from bootstrap.spec.model import API_PORT, Cluster, Node
 from bootstrap.survey import Survey, Unreached
 from bootstrap.world import Facts
 
-ANSWER = 3.0  # seconds a port may take to answer
+ANSWER = 5.0  # seconds a port may take to answer: a machine under load is slow, and a firewall is silent
 ENOUGH = 20.0  # seconds after which no further port is asked
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,6 +311,13 @@ def pair(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.lab
+def test_two_that_look_at_once_are_not_in_each_others_way(pair: Desk, tmp_path: Path) -> None:
+    logs = [tmp_path / "one", tmp_path / "other"]
+    begun = [pair.start("preflight", log=log) for log in logs]
+    assert [each.wait(120) for each in begun] == [0, 0], [log.read_text() for log in logs]
+
+
+@pytest.mark.lab
 def test_clones_and_ports_between_nodes_are_found(pair: Desk) -> None:
     assert {each["level"] for each in findings(pair, status=0).values()} == {"warning"}
 
@@ -322,7 +330,7 @@ def test_clones_and_ports_between_nodes_are_found(pair: Desk) -> None:
     assert found["Unique-address"]["finding"].startswith(f"the address of cp2, {two.address}, is on an interface")
     one.shell(f"ip address delete {two.address}/32 dev lo")
     found = findings(pair, status=7)
-    assert found["Connection-2380"]["finding"] == "cp1 does not reach port 2380 of cp2: no answer in 3 s"
+    assert found["Connection-2380"]["finding"] == "cp1 does not reach port 2380 of cp2: no answer in 5 s"
     assert found["Connection-6443"]["finding"] == "cp1 does not reach port 6443 of cp2: nobody answers"
     assert "Connection-10250" not in found
     assert "Unique-address" not in found
