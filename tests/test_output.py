@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from bootstrap import redact, state, trace
+from bootstrap.checks import Finding, Level
 from bootstrap.cli import log as logs
 from bootstrap.cli import output
 from bootstrap.errors import Problem
@@ -189,6 +190,22 @@ def test_a_mistake_of_usage_is_json_too(here: Path) -> None:
     assert ended.status == 64
     (told,) = lines(ended.err)
     assert told["code"] == 64
+
+
+def test_a_warning_of_preflight_is_told_once_to_people_and_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = Finding("cp1", "Hostname", Level.WARNING, "its name leads nowhere there", "name cp1 in /etc/hosts")
+    output.warn([finding, finding])
+    output.warn([finding])
+    told = capsys.readouterr().err
+    assert told == "warning: cp1: Hostname: its name leads nowhere there\n  name cp1 in /etc/hosts\n"
+    output.VOICE.lines, output.VOICE.warned = True, set()
+    try:
+        output.warn([finding])
+    finally:
+        output.VOICE.lines, output.VOICE.warned = False, set()
+    (event,) = lines(capsys.readouterr().err)
+    schema("Event").validate(event)
+    assert (event["level"], event["node"], event["next"]) == ("warning", "cp1", ["name cp1 in /etc/hosts"])
 
 
 def test_events_of_nodes_are_json(capsys: pytest.CaptureFixture[str]) -> None:
