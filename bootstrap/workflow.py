@@ -177,7 +177,9 @@ class Session:
         if members and (kube := self.hosts.kube()):
             # Where it runs, and can't be asked, the plan ends there.
             with contextlib.suppress(Unanswered):
-                nodes = kube.nodes()
+                # A kubelet registers its node once it is let: who is still to come is marked too, and waited for.
+                coming = {name for name, told in facts.items() if "kubelet" in told.running} - leaving - later
+                nodes = dict.fromkeys(sorted(coming), False) | kube.nodes()
                 world = replace(world, nodes=nodes, objects=self._seen(kube, nodes))
                 kept = nodes.keys() | self.hosts.former | members.keys()
         return replace(world, pods=pod_networks(self.cluster, facts, kept))
