@@ -50,12 +50,7 @@ class Lock:
         told, began, self._me = "", time.monotonic(), holder(command)
         while other := self._try():
             if time.monotonic() - began > max(wait, PATIENCE):
-                raise Problem(
-                    f"another bootstrap is at work on this cluster: {other}",
-                    why="if it is dead, its lock goes by itself within 20 seconds",
-                    next="wait until it ends (--wait 600), or end it: bootstrap unlock",
-                    code=Code.LOCKED,
-                )
+                raise _busy(other, "if it is dead, its lock goes by itself within 20 seconds")
             if wait and other != told:
                 self._hosts.report(Event("", f"waits for {other}"))
                 told = other
@@ -89,6 +84,11 @@ class Lock:
         for node, share in shares.items():
             if node not in self._gone:
                 share.talk.end()
+
+    def alone(self) -> None:
+        """Problem (LOCKED) while somebody else holds it: what is found on nodes then may be their work."""
+        for other in self.holders().values():
+            raise _busy(other, "what it has begun on the nodes is in the way now")
 
     def holders(self, *, end: bool = False) -> dict[str, str]:
         """node -> who holds its lock; they lose it where `end` says so. Problem when no node answers."""
@@ -184,6 +184,15 @@ class Lock:
     @property
     def _voters(self) -> frozenset[str]:
         return frozenset(node.name for node in self._hosts.cluster.voters)
+
+
+def _busy(other: str, why: str) -> Problem:
+    return Problem(
+        f"another bootstrap is at work on this cluster: {other}",
+        why=why,
+        next="wait until it ends (--wait 600), or end it: bootstrap unlock",
+        code=Code.LOCKED,
+    )
 
 
 def holder(command: str) -> str:

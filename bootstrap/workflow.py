@@ -312,6 +312,8 @@ class Session:
             here = {node: facts for node, facts in world.facts.items() if node in world.wanted}
             ours = {node: facts for node, facts in here.items() if may_touch(world, node)}
             told = self.preflight(ours, {node for node, facts in ours.items() if not facts.record.files})
+            if any(each.stops for each in told):
+                self.lock.alone()
             checks.refuse(told)
             refusals.orphans(world, self.cluster, self.joined(world))
         if command == "join" and made.waves and founding(world):
