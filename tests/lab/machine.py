@@ -39,7 +39,7 @@ def create(machine: Machine) -> None:
     if machine.network:
         nobody = ("--dns", "192.0.2.53", "--dns-option", "timeout:1", "--dns-option", "attempts:1")  # RFC 5737
         network, address = machine.network
-        # Of its own for good, as a machine's: with another one, nobody who knew the former reaches it for half a minute.
+        # Its own for good, as a machine's: with another one, nobody who knew the former reaches it for half a minute.
         card = IPv4Address(address).packed.hex(":")
         place = ("--network", f"{network}:ip={address},mac=02:42:{card}", *nobody)
     limits = {"nofile": _most(resource.RLIMIT_NOFILE, 20000), "nproc": _most(resource.RLIMIT_NPROC, 30000)}
