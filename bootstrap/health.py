@@ -89,7 +89,8 @@ def wait(
             if hopeless([part for part, why in missing.items() if why]):
                 return {part: why for part, why in missing.items() if why}
             look = time.monotonic() + LOOK
-        time.sleep(PAUSE)
+        if any(missing.values()):
+            time.sleep(PAUSE)
 
 
 def asked(dial: Dial, probe: Probe) -> str:
