@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from bootstrap import paths
 from bootstrap.errors import Code, Problem
@@ -60,6 +61,13 @@ def moved(facts: Facts) -> tuple[list[str], list[str]]:
     files = [path for path, left in record.files.items() if facts.seen.get(path) != left]
     parts = [part for part in record.runs.keys() | running.keys() if record.runs.get(part) != running.get(part)]
     return sorted(files), sorted(parts)
+
+
+def foreigners(facts: Facts) -> list[str]:
+    """What lies in the manifest directory and is not ours: the kubelet reads every file but hidden ones."""
+    there = sorted({*facts.seen, *facts.machine.odd} - facts.record.files.keys())
+    places = [(path, PurePosixPath(path)) for path in there]
+    return [p for p, at in places if str(at.parent) == facts.machine.manifests and not at.name.startswith(".")]
 
 
 def _of(lines: Sequence[tuple[str, ...]], kind: str, least: int) -> list[tuple[str, ...]]:

@@ -56,6 +56,9 @@ _LAST = (
     "MutatingWebhookConfiguration",
     "ValidatingWebhookConfiguration",
 )
+_RANKS = {
+    kind: rank for kinds, first in ((_FIRST, 0), (_LAST, len(_FIRST) + 1)) for rank, kind in enumerate(kinds, first)
+}
 
 
 def objects(cluster: Cluster, kubelet_config: Mapping[str, Any], directory: Path) -> tuple[Object, ...]:
@@ -107,9 +110,7 @@ def together(wanted: Iterable[Object]) -> Iterator[tuple[Object, ...]]:
 
 
 def _rank(wanted: Object) -> int:
-    ranks = {kind: rank for rank, kind in enumerate(_FIRST)}
-    ranks |= {kind: rank for rank, kind in enumerate(_LAST, len(_FIRST) + 1)}
-    return ranks.get(wanted["kind"], len(_FIRST))
+    return _RANKS.get(wanted["kind"], len(_FIRST))
 
 
 def rbac(cluster: Cluster) -> tuple[Object, ...]:

@@ -12,7 +12,7 @@ from bootstrap import credentials, flags, paths, planned, tunnel
 from bootstrap.components import components
 from bootstrap.differences import facets
 from bootstrap.errors import Problem
-from bootstrap.facts import moved
+from bootstrap.facts import foreigners, moved
 from bootstrap.plan import Plan
 from bootstrap.saved import SEATS
 from bootstrap.spec.model import Node
@@ -102,17 +102,14 @@ def drift(name: str, facts: Facts) -> Iterator[Finding]:
 
 
 def foreign(name: str, facts: Facts) -> Iterator[Finding]:
-    """What lies in the manifest directory and is not ours: the kubelet reads every file but hidden ones."""
-    directory = f"{facts.machine.manifests}/"
-    for path in sorted({*facts.seen, *facts.machine.odd} - facts.record.files.keys()):
-        rest = path.removeprefix(directory)
-        if path.startswith(directory) and "/" not in rest and not rest.startswith("."):
-            yield Finding(
-                name,
-                path,
-                "is not ours, and the kubelet would run it",
-                f"on {name}: move it out of {facts.machine.manifests}; or list it under staticPods",
-            )
+    """What the kubelet would run, and nobody asked us for."""
+    for path in foreigners(facts):
+        yield Finding(
+            name,
+            path,
+            "is not ours, and the kubelet would run it",
+            f"on {name}: move it out of {facts.machine.manifests}; or list it under staticPods",
+        )
 
 
 def kubelet(name: str, facts: Facts, lie: Mapping[str, Read]) -> Iterator[Finding]:

@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootstrap.ssh import Login
+import pytest
+
+from bootstrap.errors import Code, Problem
+from bootstrap.ssh import Client, Login
+from bootstrap.ssh.programs import Programs
 from tests.cluster import until
 from tests.lab.toolchain import missing_packages
 
@@ -210,3 +214,29 @@ def person(name: str, home: Path) -> Iterator[Person]:
         Path(f"/etc/sudoers.d/{name}").unlink(missing_ok=True)
         subprocess.run(["userdel", "-f", name], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def programs(*logins: Login) -> Iterator[list[Programs]]:
+    """Programs on these hosts, named cp1 and so on, of one run."""
+    client = Client()
+    opened = [Programs(f"cp{number}", login, client) for number, login in enumerate(logins, 1)]
+    try:
+        yield opened
+    finally:
+        for each in opened:
+            each.close()
+        client.close()
+
+
+def refused(login: Login, *words: str) -> Problem:
+    """No connection comes about, and this is said of it."""
+    with programs(login) as (one,), pytest.raises(Problem) as told:
+        one.run(["true"], timeout=10)
+    problem = told.value
+    assert problem.code is Code.UNREACHABLE
+    assert problem.what.startswith("cp1: ")
+    assert problem.next
+    said = f"{problem.what}\n{problem.why}\n{problem.next}"
+    assert [word for word in words if word not in said] == [], said
+    return problem

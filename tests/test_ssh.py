@@ -20,7 +20,7 @@ from bootstrap.ssh.programs import Programs
 from bootstrap.ssh.secret import Source
 from tests.cluster import until
 from tests.conftest import NewSshd
-from tests.sshd import Person, Sshd, blackhole, free_port, keygen
+from tests.sshd import Person, Sshd, blackhole, free_port, keygen, programs, refused
 
 LEFT = ["sh", "-c", 'printf "%s|" "$0" "$@"; cat', "a b", "c\\d\ne'f\"", "$HOME !x", "", "ä"]
 TOLD = "a b|c\\d\ne'f\"|$HOME !x||ä|"
@@ -32,34 +32,9 @@ def sshd(new_sshd: NewSshd) -> Sshd:
     return new_sshd(kinds=("ed25519", "rsa", "ecdsa"))
 
 
-@contextmanager
-def programs(login: Login) -> Iterator[Programs]:
-    """Programs on the host of this login, all over one connection."""
-    client = Client()
-    opened = Programs("cp1", login, client)
-    try:
-        yield opened
-    finally:
-        opened.close()
-        client.close()
-
-
-def refused(login: Login, *words: str) -> Problem:
-    """No connection comes about, and this is said of it."""
-    with programs(login) as opened, pytest.raises(Problem) as told:
-        opened.run(["true"], timeout=10)
-    problem = told.value
-    assert problem.code is Code.UNREACHABLE
-    assert problem.what.startswith("cp1: ")
-    assert problem.next
-    said = f"{problem.what}\n{problem.why}\n{problem.next}"
-    assert [word for word in words if word not in said] == [], said
-    return problem
-
-
 def works(login: Login) -> None:
     """It is let in."""
-    with programs(login) as opened:
+    with programs(login) as (opened,):
         assert opened.run(["echo", "in"], timeout=10).out == "in\n"
 
 
@@ -237,7 +212,7 @@ def test_an_agent_with_too_many_keys_is_told(sshd: Sshd, tmp_path: Path, monkeyp
 
 def test_words_and_input_arrive_as_they_are(sshd: Sshd) -> None:
     everything = bytes(range(1, 256)) * 4000
-    with programs(sshd.login()) as opened:
+    with programs(sshd.login()) as (opened,):
         reply = opened.run([*LEFT], b"in\n", timeout=10)
         assert (reply.status, reply.out) == (0, f"{TOLD}in\n")
         digest = opened.run(["sha256sum"], everything, timeout=20).out
@@ -257,7 +232,7 @@ def test_any_login_shell_will_do_whatever_it_prints(sshd: Sshd, somebody: Person
         (somebody.home / name).parent.mkdir(parents=True, exist_ok=True)
         (somebody.home / name).write_text(text)
     somebody.shell(shell)
-    with programs(sshd.login(user=somebody.name, sudo=False)) as opened:
+    with programs(sshd.login(user=somebody.name, sudo=False)) as (opened,):
         opened.run(["true"], timeout=20)
         reply = opened.run([*LEFT], b"in\n", timeout=20)
         assert (reply.status, reply.out, reply.err) == (0, f"{TOLD}in\n", "")
@@ -273,7 +248,7 @@ def test_a_login_shell_that_runs_nothing_is_told(sshd: Sshd, somebody: Person) -
 
 
 def test_a_path_that_leads_nowhere_is_no_hindrance(new_sshd: NewSshd) -> None:
-    with programs(new_sshd("SetEnv PATH=/nonexistent").login()) as opened:
+    with programs(new_sshd("SetEnv PATH=/nonexistent").login()) as (opened,):
         assert opened.run(["sh", "-c", "command -v sha256sum"], timeout=10).out == "/usr/bin/sha256sum\n"
 
 
@@ -298,7 +273,7 @@ def test_a_program_that_is_asked_again_runs_on_a_new_line(new_sshd: NewSshd) -> 
 
 def test_a_program_whose_line_is_cut_is_not_taken_for_one_that_failed(new_sshd: NewSshd, tmp_path: Path) -> None:
     sshd, begun = new_sshd(), tmp_path / "begun"
-    with programs(sshd.login()) as opened:
+    with programs(sshd.login()) as (opened,):
 
         def cut() -> None:
             until(begun.exists)
@@ -316,7 +291,7 @@ def test_a_program_whose_line_is_cut_is_not_taken_for_one_that_failed(new_sshd: 
 
 
 def test_what_never_ends_is_given_up(sshd: Sshd) -> None:
-    with programs(sshd.login()) as opened:
+    with programs(sshd.login()) as (opened,):
         with pytest.raises(Problem) as told:
             opened.run(["sleep", "60"], timeout=1)
         assert "did not end within 1 s" in told.value.what

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bootstrap import spec
-from bootstrap.errors import Code, Problem
+from bootstrap.errors import Problem
 from bootstrap.hosts import login as login_of
-from bootstrap.ssh import Client, Login, hops
+from bootstrap.ssh import Login, hops
 from bootstrap.ssh.config import route
-from bootstrap.ssh.programs import Programs
 from tests.conftest import NewSshd
-from tests.sshd import Sshd, free_port, keygen
+from tests.sshd import Sshd, free_port, keygen, programs, refused
 
 FILE = """\
 apiVersion: bootstrap/v1
@@ -49,19 +46,6 @@ def configured(home: Path, text: str) -> None:
     (home / ".ssh" / "config").write_text(text)
 
 
-@contextmanager
-def programs(*logins: Login) -> Iterator[list[Programs]]:
-    """Programs on these hosts, named cp1 and so on, of one run."""
-    client = Client()
-    opened = [Programs(f"cp{number}", login, client) for number, login in enumerate(logins, 1)]
-    try:
-        yield opened
-    finally:
-        for each in opened:
-            each.close()
-        client.close()
-
-
 def works(*logins: Login) -> None:
     """All are let in, at once."""
     outs: list[str] = []
@@ -75,19 +59,6 @@ def works(*logins: Login) -> None:
         for thread in threads:
             thread.join()
     assert outs == ["in\n"] * len(logins)
-
-
-def refused(login: Login, *words: str) -> Problem:
-    """No connection comes about, and this is said of it."""
-    with programs(login) as (one,), pytest.raises(Problem) as told:
-        one.run(["true"], timeout=10)
-    problem = told.value
-    assert problem.code is Code.UNREACHABLE
-    assert problem.what.startswith("cp1: ")
-    assert problem.next
-    said = f"{problem.what}\n{problem.why}\n{problem.next}"
-    assert [word for word in words if word not in said] == [], said
-    return problem
 
 
 # ~/.ssh/config

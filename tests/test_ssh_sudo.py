@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +12,11 @@ import pytest
 
 from bootstrap import asking, trace
 from bootstrap.errors import Code, Problem
-from bootstrap.ssh import Client, Login
+from bootstrap.ssh import Login
 from bootstrap.ssh.programs import Programs
 from bootstrap.ssh.secret import Source
 from tests.conftest import NewSshd
-from tests.sshd import Person, Sshd
+from tests.sshd import Person, Sshd, programs
 
 FREELY, BY_PASSWORD = "ME ALL=(ALL) NOPASSWD: ALL", "ME ALL=(ALL) ALL"
 WHO = ["sh", "-c", "id -u; cat"]
@@ -33,19 +32,6 @@ def sshd(new_sshd: NewSshd) -> Sshd:
 def login(sshd: Sshd, somebody: Person) -> Login:
     """How they come in."""
     return sshd.login(user=somebody.name)
-
-
-@contextmanager
-def programs(*logins: Login) -> Iterator[list[Programs]]:
-    """Programs on these hosts, named cp1 and so on, of one run."""
-    client = Client()
-    opened = [Programs(f"cp{number}", login, client) for number, login in enumerate(logins, 1)]
-    try:
-        yield opened
-    finally:
-        for each in opened:
-            each.close()
-        client.close()
 
 
 def refused(login: Login, *words: str) -> Problem:

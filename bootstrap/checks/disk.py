@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC
-from pathlib import PurePosixPath
 
 from bootstrap import paths
 from bootstrap.checks.check import Check, Ground, Level, Words, dashed
+from bootstrap.facts import foreigners
 
 MIB = 1 << 20
 # path -> bytes and files it has to have room for; etcd writes its log ahead in pieces of 64 MiB, two at a time
@@ -33,11 +33,8 @@ def _no_data(ground: Ground) -> Iterator[Words]:
 
 
 def _manifests(ground: Ground) -> Iterator[Words]:
-    machine, record = ground.facts.machine, ground.facts.record
-    for path in sorted({*ground.facts.seen, *machine.odd}):
-        here = PurePosixPath(path)
-        if str(here.parent) == machine.manifests and path not in record.files and not here.name.startswith("."):
-            yield {"dashed": dashed(path), "path": path}
+    for path in foreigners(ground.facts):
+        yield {"dashed": dashed(path), "path": path}
 
 
 def _authority(ground: Ground) -> Iterator[Words]:

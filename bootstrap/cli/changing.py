@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bootstrap import paths, planned, redact, saved
+from bootstrap import paths, planned, redact, refusals, saved
 from bootstrap.cli import output, passphrase, show
 from bootstrap.cli.interrupt import finishing
 from bootstrap.cli.log import Log
@@ -75,13 +75,7 @@ def scope(nodes: tuple[str, ...], held: tuple[str, ...]) -> Scope:
 
 def _look(asked: Change, session: Session) -> World:
     names = session.hosts.addresses.keys()
-    if unknown := sorted({*asked.only, *(asked.back or ())} - names):
-        raise Problem(
-            f"cluster.yaml names no node {unknown[0]}",
-            why=f"it names {', '.join(sorted(names))}",
-            next="write an entry for it below nodes",
-            code=Code.USAGE,
-        )
+    refusals.unknown((*asked.only, *(asked.back or ())), sorted(names), next="write an entry for it below nodes")
     return session.world(
         leaving=frozenset(names | session.hosts.former if asked.leaving is None else asked.leaving),
         only=frozenset(asked.only),

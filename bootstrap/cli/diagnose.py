@@ -20,17 +20,14 @@ def command(nodes: tuple[str, ...], path: Path, form: str) -> int:
     and the cause in words, where it can be told. Nothing is written on any node. Exit code 0: all is well; 4: it is
     not; 5: none answers.
     """
-    from bootstrap import examine, redact
+    from bootstrap import examine, redact, refusals
     from bootstrap.cli import output
     from bootstrap.errors import Code, Problem
     from bootstrap.workflow import Session
 
     with Session(path) as session:
         known = [node.name for node in session.cluster.nodes]
-        if unknown := sorted(set(nodes) - set(known)):
-            raise Problem(
-                f"cluster.yaml names no node {unknown[0]}", why=f"it names {', '.join(known)}", code=Code.USAGE
-            )
+        refusals.unknown(nodes, known)
         secrets = redact.secrets(session.store)
         found = examine.look(session, nodes or known)
     if form != "text":

@@ -44,33 +44,22 @@ def show(path: Path, form: str) -> None:
 
 @command.command(epilog="\b\nExamples:\n  bootstrap images pull\n  bootstrap images pull --nodes w1,w2")
 @options.file
-@click.option(
-    "--nodes",
-    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
-    metavar="NAME,…",
-    help="On these nodes only.",
-)
+@click.option("--nodes", callback=options.names, metavar="NAME,…", help="On these nodes only.")
 def pull(path: Path, nodes: tuple[str, ...]) -> int:
     """Let every node's runtime pull the images it needs, by crictl, or by ctr where there is none.
 
     Nothing else is changed: the images are the runtime's cache, and what is there is not pulled again. Exit code 0: all
     is there; 4: some nodes lack some; 5: no node can be reached.
     """
-    from bootstrap import pulling
+    from bootstrap import pulling, refusals
     from bootstrap.cli import output
-    from bootstrap.errors import Code, Problem
+    from bootstrap.errors import Code
     from bootstrap.workflow import Session
 
     progress = output.Progress("bootstrap images pull")
     with Session(path, progress.report) as session:
         known = [node.name for node in session.cluster.nodes]
-        if unknown := sorted(set(nodes) - set(known)):
-            raise Problem(
-                f"cluster.yaml names no node {unknown[0]}",
-                why=f"it names {', '.join(known)}",
-                next="bootstrap images list",
-                code=Code.USAGE,
-            )
+        refusals.unknown(nodes, known, next="bootstrap images list")
         with progress.shown():
             failed = pulling.pull(session.hosts, nodes or known)
         for problem in failed.values():

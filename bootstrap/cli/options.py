@@ -33,7 +33,8 @@ def _trace(context: click.Context, _: click.Parameter, chosen: Path | None) -> N
         context.with_resource(output.tracing(chosen))
 
 
-def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+def names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Of an option's value, which has commas between them."""
     return tuple(value.split(",")) if value else ()
 
 
@@ -136,20 +137,20 @@ wait = click.option(
 )
 nodes = click.option(
     "--nodes",
-    callback=_names,
+    callback=names,
     metavar="NAME,…",
     help="Touch these nodes only, and no object of the API.",
 )
 ignore = click.option(
     "--ignore-preflight-errors",
     "ignored",
-    callback=lambda _context, _option, value: tuple(value.split(",")) if value else (),
+    callback=names,
     metavar="NAME,…",
     help="Go on with these findings of preflight, or with all; a name stands for those that begin with it.",
 )
 skip_phases = click.option(
     "--skip-phases",
-    callback=_names,
+    callback=names,
     metavar="NAME,…",
     help="Leave what these phases made exactly as it is.",
 )
