@@ -71,12 +71,7 @@ def take(file: Path, source: Path, passphrase: Passphrase, *, force: bool = Fals
         try:
             files = sealed.unseal(text, passphrase(str(source)))
         except sealed.WrongPassphrase as wrong:
-            raise Problem(
-                f"the passphrase does not open {source}",
-                why=str(wrong),
-                next="run it again, with the right one",
-                code=Code.UNREACHABLE,
-            ) from wrong
+            raise credentials.wrong_passphrase(str(source), str(wrong)) from wrong
         except sealed.Damaged as wrong:
             raise _unreadable(source, str(wrong)) from wrong
         aside, fresh = None, store.directory.with_name(f".{store.directory.name}.new")

@@ -7,7 +7,7 @@ what nodes share, `nodes/<node>/…` what is each node's own, `operator/…` wha
 from bootstrap.credentials.delivery import Identity, api_identity, authority, etcd_identity, files, pin, uid
 from bootstrap.credentials.issuing import issue
 from bootstrap.credentials.lasting import ends
-from bootstrap.credentials.passphrases import Passphrase, decrypt, encrypt, nobody
+from bootstrap.credentials.passphrases import Passphrase, decrypt, encrypt, nobody, wrong_passphrase
 
 __all__ = [
     "Identity",
@@ -23,4 +23,5 @@ __all__ = [
     "nobody",
     "pin",
     "uid",
+    "wrong_passphrase",
 ]

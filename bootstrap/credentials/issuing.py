@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 import pki
 from bootstrap.credentials.delivery import kubeconfig, unusable
-from bootstrap.credentials.passphrases import PURPOSE, Passphrase, nobody, refused
+from bootstrap.credentials.passphrases import PURPOSE, Passphrase, nobody, wrong_passphrase
 from bootstrap.credentials.rows import (
     ENCRYPTION_KEY,
     OPERATOR_KUBECONFIGS,
@@ -156,7 +156,7 @@ def _signer(spec: AuthoritySpec, store: Mapping[str, bytes], passphrase: Passphr
     try:
         return pki.Authority.read(certificate, key, passphrase(PURPOSE) if keys.encrypted(key) else b"")
     except keys.WrongPassphrase as wrong:
-        raise refused(f"{spec.name}.key", str(wrong)) from wrong
+        raise wrong_passphrase(f"{spec.name}.key", str(wrong)) from wrong
     except ValueError as wrong:
         raise unusable(f"{spec.name}.key", str(wrong)) from wrong
 

@@ -25,7 +25,7 @@ def nobody(what: str) -> bytes:
     )
 
 
-def refused(what: str, why: str) -> Problem:
+def wrong_passphrase(what: str, why: str) -> Problem:
     """It was not the right one."""
     return Problem(
         f"the passphrase does not open {what}", why=why, next="run it again, with the right one", code=Code.UNREACHABLE
@@ -49,7 +49,7 @@ def decrypt(store: Mapping[str, bytes], passphrase: Passphrase) -> dict[str, byt
     try:
         return {name: keys.private_pem(keys.read(content, secret)) for name, content in locked.items()}
     except keys.WrongPassphrase as wrong:
-        raise refused(PURPOSE, str(wrong)) from wrong
+        raise wrong_passphrase(PURPOSE, str(wrong)) from wrong
 
 
 def _present(store: Mapping[str, bytes]) -> dict[str, bytes]:
