@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from bootstrap import documents, examine, facts, redact, status, versions
+from bootstrap import disk, documents, examine, facts, redact, status, versions
 from bootstrap.errors import Problem
 from bootstrap.examine import Examined
 from bootstrap.workflow import Session
@@ -97,16 +96,11 @@ def write(session: Session, file: Path, target: Path) -> int:
     """How many files the archive has; only its owner can read it."""
     content = collect(session, file)
     top = target.name.removesuffix(".tar.gz").removesuffix(".tgz")
-    try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz") as tar:
-            os.fchmod(descriptor, 0o600)
-            for name, text in sorted(content.items()):
-                entry = tarfile.TarInfo(f"{top}/{name}")
-                entry.size, entry.mode = len(text), 0o600
-                tar.addfile(entry, io.BytesIO(text))
-    except OSError as error:
-        raise Problem(
-            f"can't write {target}", why=error.strerror or str(error), next="name another file with -o"
-        ) from error
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in sorted(content.items()):
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size, entry.mode = len(text), 0o600
+            tar.addfile(entry, io.BytesIO(text))
+    disk.write(target, archive.getvalue())
     return len(content)

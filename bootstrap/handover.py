@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bootstrap import credentials, sealed, spec, state
+from bootstrap import credentials, disk, sealed, spec, state
 from bootstrap.credentials import Passphrase
 from bootstrap.errors import Code, Problem
 from bootstrap.sealed import Head
@@ -42,7 +41,7 @@ def leave(file: Path, target: Path, passphrase: Passphrase, *, force: bool = Fal
     head = Head(cluster.name, credentials.uid(found), state.epoch(found))
     if target.exists() and not force:
         raise Problem(f"{target} is there already", next=f"choose another name, or: {FORCE}", code=Code.USAGE)
-    _write(target, sealed.seal(found, head, passphrase(str(target))))
+    disk.write(target, sealed.seal(found, head, passphrase(str(target))))
     return head
 
 
@@ -156,21 +155,3 @@ def _aside(directory: Path, files: dict[str, bytes], fresh: Path) -> Path:
             next=f"mv {directory} {former}, then again",
         ) from error
     return former
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Whole or not at all, and its owner's alone from the first byte."""
-    fresh = target.with_name(f".{target.name}.new")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as written:
-            os.fchmod(descriptor, 0o600)
-            written.write(content)
-            written.flush()
-            os.fsync(descriptor)
-        fresh.replace(target)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise Problem(
-            f"can't write {target}", why=error.strerror or str(error), next="name another file, or make room for it"
-        ) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bootstrap import documents
+from bootstrap import disk, documents
 from bootstrap.credentials import Passphrase, nobody
-from bootstrap.errors import Problem
 from bootstrap.pod_networks import pod_networks
 from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World, stamped
+
+ANOTHER = "name another directory with -o, or make room in this one"
 
 
 def write(file: Path, target: Path, passphrase: Passphrase = nobody) -> tuple[int, bool]:
@@ -29,7 +30,8 @@ def write(file: Path, target: Path, passphrase: Passphrase = nobody) -> tuple[in
         # Until these objects are there, nobody else may put them: what admin.conf may do is among them.
         _put(target / "super-admin.conf", session.store["super-admin.conf"], 0o600)
         mark = target / "THROW-AWAY"
-        mark.unlink(missing_ok=True)
+        with disk.told("delete", mark, ANOTHER):
+            mark.unlink(missing_ok=True)
         if throw_away:
             _put(mark, b"These credentials were made for this rendering only: no cluster knows them.\n", 0o644)
     return count + 2, throw_away
@@ -54,15 +56,6 @@ def imagined(session: Session) -> World:
 
 
 def _put(path: Path, content: bytes, mode: int) -> None:
-    try:
+    with disk.told("write", path, ANOTHER):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.touch(mode=mode)
-        path.write_bytes(content)
-        path.chmod(mode)
-    except OSError as error:
-        raise Problem(
-            f"can't write {path}",
-            why=error.strerror or str(error),
-            next="name another directory with -o, or make room in this one",
-        ) from error
+    disk.write(path, content, mode=mode, lasting=False, next=ANOTHER)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bootstrap import facts
+from bootstrap import disk, facts
 from bootstrap.errors import Code, Problem
 from bootstrap.plan import Plan, disturbs
 from bootstrap.world import Apply, Drain, Member, Record, Step, Turn, World
@@ -90,12 +90,7 @@ def read(path: Path) -> Tree:
 
 def write(tree: Tree, path: Path) -> None:
     """Keeps a plan, for its owner alone."""
-    try:
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Problem(f"can't write {path}", why=error.strerror or str(error), next="name another file") from error
+    disk.write(path, (json.dumps(tree, indent=1) + "\n").encode())
 
 
 def refuse(kept: Tree, made: Tree, world: World, path: Path) -> None:

@@ -9,9 +9,10 @@ import shlex
 import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from bootstrap import disk
 from bootstrap.errors import Code, Problem
 
 LOCK, EPOCH, KNOWN_HOSTS, LOG = "lock", "epoch", "known_hosts", "bootstrap.log"
@@ -73,7 +74,6 @@ class Store(MutableMapping[str, bytes]):
             self._finish()
             if len(changes) > 1:
                 self._write(JOURNAL, json.dumps({name: _text(content) for name, content in changes.items()}).encode())
-                self._sync(self.directory)
                 self._finish()
             else:
                 self._apply(changes)
@@ -84,11 +84,9 @@ class Store(MutableMapping[str, bytes]):
         if self._alone:
             yield
             return
-        try:
-            self._make(self.directory)
+        with self._told("write", LOCK):
+            disk.make(self.directory)
             descriptor = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise self._problem("write", LOCK, error) from error
         try:
             self._flock(descriptor, fcntl.LOCK_EX)
             with suppress(OSError):  # on a full disk nobody can be told who it is
@@ -125,12 +123,9 @@ class Store(MutableMapping[str, bytes]):
             ) from error
 
     def _read(self, name: str) -> bytes | None:
-        try:
+        with self._told("read", name), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return (self.directory / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        except OSError as error:
-            raise self._problem("read", name, error) from error
+        return None
 
     def _journal(self) -> Mapping[str, bytes | None]:
         path = self.directory / JOURNAL
@@ -164,66 +159,34 @@ class Store(MutableMapping[str, bytes]):
             self._apply({JOURNAL: None})
 
     def _apply(self, changes: Mapping[str, bytes | None]) -> None:
+        """Several are on the disk only after the last of them: a journal holds them until then."""
+        together = len(changes) > 1
         for name, content in changes.items():
             if content is None:
-                self._unlink(name)
+                with self._told("delete", name):
+                    (self.directory / name).unlink(missing_ok=True)
             else:
-                self._write(name, content, flush=len(changes) == 1)
+                self._write(name, content, lasting=not together)
         for name, content in changes.items():  # together: a file system then writes most of them at once
-            if content is not None and len(changes) > 1:
-                self._flush(name)
-        for directory in sorted({(self.directory / name).parent for name in changes}):
-            self._sync(directory)
+            if content is not None and together:
+                with self._told("write", name):
+                    disk.flush(self.directory / name)
+        for each in sorted({(self.directory / name).parent for name in changes if together or changes[name] is None}):
+            disk.sync(each)
 
-    def _write(self, name: str, content: bytes, *, flush: bool = True) -> None:
-        """With `flush` it is on the disk before it has its name; else a journal has to hold it until it is."""
-        path, fresh = self.directory / name, self.directory / FRESH
-        try:
-            self._make(path.parent)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
-                file.write(content)
-                file.flush()
-                if flush:
-                    os.fsync(descriptor)
-            fresh.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
-            raise self._problem("write", name, error) from error
+    def _write(self, name: str, content: bytes, *, lasting: bool = True) -> None:
+        path = self.directory / name
+        with self._told("write", name):
+            disk.make(path.parent)
+        disk.write(path, content, lasting=lasting, fresh=self.directory / FRESH, next=self._way)
 
-    def _unlink(self, name: str) -> None:
-        try:
-            (self.directory / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._problem("delete", name, error) from error
+    def _told(self, verb: str, name: str) -> AbstractContextManager[None]:
+        return disk.told(verb, self.directory / name, self._way)
 
-    def _make(self, directory: Path) -> None:
-        for each in reversed([directory, *directory.parents]):
-            if not each.exists():
-                each.mkdir(mode=0o700, exist_ok=True)
-                self._sync(each.parent)
-
-    def _flush(self, name: str) -> None:
-        """It is on the disk, which only now may turn out to be full: the journal stays until it is."""
-        try:
-            _fsync(self.directory / name)
-        except OSError as error:
-            raise self._problem("write", name, error) from error
-
-    def _sync(self, directory: Path) -> None:
-        """Names in it outlive a power cut; some file systems can't be asked for that."""
-        with suppress(OSError):
-            _fsync(directory)
-
-    def _problem(self, verb: str, name: str, error: OSError) -> Problem:
+    @property
+    def _way(self) -> str:
         place = shlex.quote(str(self.directory))
-        return Problem(
-            f"can't {verb} {self.directory / name}",
-            why=f"{error.strerror or error}; nothing is half written",
-            next=f"make room, or give yourself the right to write (df -h {place}; ls -ld {place}), and run it again",
-        )
+        return f"make room, or give yourself the right to write (df -h {place}; ls -ld {place}), and run it again"
 
 
 def directory(file: Path, cluster: str) -> Path:
@@ -267,14 +230,6 @@ def epoch(store: Mapping[str, bytes]) -> int:
             next="write 0 into it: if a node knows a higher one, the next command names it",
             code=Code.LOCKED,
         ) from wrong
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _text(content: bytes | None) -> str | None:

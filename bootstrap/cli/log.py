@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bootstrap import disk
 from bootstrap.redact import redact
 from bootstrap.state import LOG
 
@@ -22,7 +23,7 @@ class Log:
         """`secrets` are taken out of what others said; they are only read where somebody did."""
         self.path, self._secrets, self._writing = directory / LOG, secrets, threading.Lock()
         with suppress(OSError):  # where nothing can be written, whoever has to write more than a log says so
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            disk.make(directory)
             if self.path.exists() and self.path.stat().st_size > LARGEST:
                 self.path.replace(self.path.with_name(f"{LOG}.1"))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bootstrap import trace
+from bootstrap import disk, trace
 from bootstrap.errors import Code, Problem
 
 if TYPE_CHECKING:
@@ -120,15 +120,16 @@ def logging(log: Log, command: str) -> Iterator[None]:
 def tracing(path: Path) -> Iterator[None]:
     """Writes a trace of the block: where its seconds went."""
     spans: list[trace.Span] = []
-    try:
+    with disk.told("write", path, disk.ANOTHER, Code.USAGE):
         path.touch()
-    except OSError as error:
-        raise Problem(f"can't write {path}", why=error.strerror or str(error), code=Code.USAGE) from error
     try:
         with trace.listening(spans.append), trace.span("the whole command"):
             yield
     finally:
-        path.write_text(trace.chrome(spans), encoding="utf-8")
+        try:
+            disk.write(path, trace.chrome(spans).encode(), lasting=False)
+        except Problem as problem:  # how the command ended counts
+            complain(problem)
 
 
 def coloured(*, terminal: bool) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import paramiko
 
+from bootstrap import disk
 from bootstrap.errors import Problem
 from bootstrap.ssh.faults import problem
 from bootstrap.ssh.login import Route
@@ -108,8 +109,7 @@ class Trust(paramiko.MissingHostKeyPolicy):
         """Written down, unless somebody else has just written another one."""
         shown = (key.get_name(), key.get_base64())
         try:
-            for parent in reversed(path.parents):
-                parent.mkdir(mode=0o700, exist_ok=True)
+            disk.make(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "r+", errors="replace") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
