@@ -99,7 +99,7 @@ def _machine(lines: Sequence[tuple[str, ...]], one: Mapping[str, str], record: R
         clock=float(one.get("clock") or 0),
         free=int(one.get("free") or 0) * 1024,
         ports=frozenset(int(line[1].rpartition(":")[2], 16) for line in _of(lines, "port", 2)),
-        systemd=one.get("systemd", ""),
+        systemd="systemd" in one,
         user=int(one.get("user") or -1),
         odd=tuple(line[1] for line in _of(lines, "odd", 2)),
         unset=tuple(line[1] for line in _of(lines, "sysctl", 2)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import httpx2
@@ -47,6 +49,7 @@ class Hosts:
         }
         self.cluster, self.store, self.report = cluster, store, report
         self.known: dict[str, Facts] = {}  # as they were last told
+        self._told: dict[str, float] = {}  # when each was asked, by our own clock; "": etcd was, for its members
         self.members: Mapping[str, Listed] | None = None  # as etcd last told
         self.alarms: Mapping[str, str] = {}  # member id -> what etcd complains of
         self.unreachable: dict[str, Problem] = {}
@@ -71,20 +74,35 @@ class Hosts:
         """The host of this node."""
         return self._hosts[node]
 
-    def observe(self, nodes: Iterable[str]) -> tuple[dict[str, Facts], Mapping[str, Listed] | None]:
-        """The facts of those that answer, and etcd's members."""
-        asked = sorted(nodes)
-        found = dict(zip(asked, self.pool.map(self._look, asked), strict=True))
-        for name in asked:
-            self.known.pop(name, None)
-        self.known |= {name: told for name, told in found.items() if told}
-        self.members = self._members()
+    def observe(
+        self, nodes: Iterable[str], *, within: float = 0
+    ) -> tuple[dict[str, Facts], Mapping[str, Listed] | None]:
+        """The facts of those that answer, and etcd's members; what was told in so many seconds is not asked again."""
+        asked, began = sorted(nodes), time.monotonic()
+        old = [name for name in asked if began - self._told.get(name, -inf) >= within]
+        for name, told in zip(old, self.pool.map(self._look, old), strict=True):
+            self.saw(name, told, began)
+        if old or began - self._told.get("", -inf) >= within:
+            self.members = self._members()
+            self._told[""] = began
         for name in asked:
             if self._young(name) and (told := self._look(name)):
                 self.known[name] = told
             if name in self.known and self.known[name].etcd in self.alarms:
                 self.known[name] = replace(self.known[name], healthy=False)
         return {name: self.known[name] for name in asked if name in self.known}, self.members
+
+    def saw(self, name: str, facts: Facts | None, at: float) -> None:
+        """A node was asked at that time, by our own clock, and told this, or nothing."""
+        self._told[name] = at
+        if facts:
+            self.known[name] = facts
+        else:
+            self.known.pop(name, None)
+
+    def forget(self) -> None:
+        """Something is done now: whatever was told is old."""
+        self._told.clear()
 
     def _young(self, name: str) -> bool:
         """Whether a member has written its data between the two questions: it is not wiped."""

@@ -44,9 +44,9 @@ class Steps:
         turns = [step for step in wave if isinstance(step, Turn)]
         ended = zip(turns, self.hosts.pool.map(self._turn, turns), strict=True)
         failures = {turn.node: failure for turn, failure in ended if failure}
-        good = [turn.node for turn in turns if turn.node not in failures and not turn.leaves]
+        good = [turn for turn in turns if turn.node not in failures and not turn.leaves]
         settled = zip(good, self.hosts.pool.map(self._settle, good), strict=True)
-        failures |= {node: failure for node, failure in settled if failure}
+        failures |= {turn.node: failure for turn, failure in settled if failure}
         for step in wave:
             match step:
                 case Member(node, votes):
@@ -105,7 +105,7 @@ class Steps:
         try:
             missing = health.wait(
                 host.dial,
-                lambda: self.hosts.facts(node),
+                lambda: self._seen(node),
                 probes,
                 runs,
                 seconds=self.wait,
@@ -118,6 +118,13 @@ class Steps:
         except Problem as problem:  # the line broke: this node leaves the run, the others go on
             ours(problem)
             return Failure(said(problem), content=False)
+
+    def _seen(self, node: Node) -> Facts:
+        """What it tells now: once it is healthy, nobody has to ask again at once."""
+        began = time.monotonic()
+        facts = self.hosts.facts(node)
+        self.hosts.saw(node.name, facts, began)
+        return facts
 
     def _stopped(self) -> bool:
         self.lock.holds()
@@ -136,12 +143,14 @@ class Steps:
         words = redact.redact(explain.text(told, missing, found), redact.secrets(self.hosts.store))
         return Failure(words, content=not any(cause.own for cause in found))
 
-    def _settle(self, node: str) -> Failure | None:
+    def _settle(self, turn: Turn) -> Failure | None:
         try:
-            self.hosts[node].settle(self.lock.epoch)
+            self.hosts[turn.node].settle(self.lock.epoch)
         except Problem as problem:
             ours(problem)
             return Failure(problem.what, content=False)
+        known = self.hosts.known[turn.node]
+        self.hosts.known[turn.node] = replace(known, record=replace(turn.record, epoch=self.lock.epoch))
         return None
 
     def _hand_over(self, node: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
@@ -78,8 +77,6 @@ class Session:
         self.hosts = Hosts(self.cluster, self._fresh(), self.directory / state.KNOWN_HOSTS, report)
         self.lock = Lock(self.hosts)
         self._steps = Steps(self.hosts, self.lock, lambda nodes: self.objects(frozenset(nodes)), wait)
-        self._asked: frozenset[str] = frozenset()  # who was asked last, with nothing done since
-        self._looked = 0.0  # when that began, by our own clock
         self._files: dict[object, tuple[File, ...]] = {}
         self._objects: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
 
@@ -135,7 +132,7 @@ class Session:
         self._kept[state.EPOCH] = f"{self.lock.epoch}\n".encode()
         if moved:  # they may have issued what we have in memory
             self.hosts.store = self._fresh()
-            self._asked = frozenset()
+            self.hosts.forget()
             self._files.clear()
             self._objects.clear()
         return moved
@@ -340,22 +337,16 @@ class Session:
                 next="run the same command again: it goes on where this one ended",
                 code=Code.INTERRUPTED,
             )
-        asked, began = frozenset(nodes), time.monotonic()
-        if self.lock.epoch and asked <= self._asked and began - self._looked < JUST:
-            known = self.hosts.known
-            return {name: known[name] for name in sorted(asked) if name in known}, self.hosts.members
         with trace.span("looks at nodes and etcd"):
-            found = self.hosts.observe(asked)
-        self._asked, self._looked = asked, began
-        return found
+            return self.hosts.observe(nodes, within=JUST if self.lock.epoch else 0)
 
     def perform(self, wave: Wave) -> Mapping[str, Failure]:
         """Do it and wait until it is healthy."""
-        self._asked = frozenset()
+        self.hosts.forget()
         with trace.span("performs a wave: " + ", ".join(sorted({type(step).__name__.lower() for step in wave}))):
             return self._steps.perform(wave)
 
     def back(self, node: str) -> None:
         """Swap a node back to its former generation, if it can be reached."""
-        self._asked = frozenset()
+        self.hosts.forget()
         self._steps.back(node)

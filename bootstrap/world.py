@@ -86,7 +86,7 @@ class Machine:
     clock: float = 0.0  # seconds since 1970, when it was asked
     free: int = 0  # bytes, where etcd's data goes
     ports: frozenset[int] = frozenset()  # that something listens on
-    systemd: str = ""
+    systemd: bool = False  # it has systemctl
     user: int = 0  # the id the script ran with
     odd: tuple[str, ...] = ()  # names in the manifest directory that are no plain files
     unset: tuple[str, ...] = ()  # settings of our sysctl file that do not hold

@@ -53,7 +53,7 @@ def cluster(**fields: Any) -> Cluster:
 def machine(name: str, **fields: Any) -> Machine:
     """One on which nothing is in the way."""
     return replace(
-        Machine(systemd="systemd 252", kubelet_state="running", runtime=SOCKET, hostname=name, id=f"id-of-{name}"),
+        Machine(systemd=True, kubelet_state="running", runtime=SOCKET, hostname=name, id=f"id-of-{name}"),
         **fields,
     )
 
@@ -126,7 +126,7 @@ BAK = f"{paths.MANIFESTS}/kube-apiserver.yaml.bak"
 # (name, arguments of findings(), words of the sentence)
 FOUND: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("IsPrivilegedUser", {"kubelet": {"user": 1000}}, "user id 1000"),
-    ("Systemd", {"kubelet": {"systemd": ""}}, "no systemd"),
+    ("Systemd", {"kubelet": {"systemd": False}}, "no systemd"),
     ("FileExisting-kubelet", {"kubelet": {"kubelet": ""}}, "no kubelet in the PATH"),
     ("Service-Kubelet", {"kubelet": {"kubelet_state": "masked"}}, "its unit is masked"),
     ("KubeletVersion", {"looked": {"kubelet": "v1.38.0"}}, "v1.38.0, for Kubernetes v1.37.2: newer than it"),
@@ -363,7 +363,7 @@ def test_ipv6_has_to_be_forwarded_where_pods_have_it() -> None:
 
 
 def test_a_node_that_was_not_looked_at_closely_is_judged_by_its_facts() -> None:
-    facts = Facts(Record(), {BAK: "x:600"}, {}, machine=machine("cp1", systemd=""))
+    facts = Facts(Record(), {BAK: "x:600"}, {}, machine=machine("cp1", systemd=False))
     told = checks.findings(cluster(), Seen({"cp1": facts}))
     assert [each.name for each in told] == ["Systemd", f"FileAvailable-{BAK.replace('/', '-')}"]
 
@@ -379,7 +379,7 @@ def test_a_clone_of_a_node_that_is_in_the_cluster_already_is_found() -> None:
 
 
 def test_everything_is_told_at_once_and_errors_stop() -> None:
-    told = findings(kubelet={"systemd": ""}, looked={"swaps": ("/dev/vdb",), "resolves": frozenset()})
+    told = findings(kubelet={"systemd": False}, looked={"swaps": ("/dev/vdb",), "resolves": frozenset()})
     with pytest.raises(Problem, match="2 findings before anything was changed") as raised:
         checks.refuse(told)
     assert raised.value.code is Code.REFUSED

@@ -19,35 +19,39 @@ say user "$(id -u)"
 say hostname "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
 say clock "$(date +%s)"
 [ -r /etc/machine-id ] && IFS= read -r id </etc/machine-id && say machine-id "$id"
-command -v systemctl >/dev/null && say systemd "$(systemctl --version | head -n 1)"
+command -v systemctl >/dev/null && say systemd yes
 [ -f $ours/record.json ] && say record "$(cat $ours/record.json)"
 recorded=$(sed -n 's/.*"manifests":"\([^"]*\)".*/\1/p' $ours/record.json 2>/dev/null)
 manifests=${manifests:-$recorded}
 
 # The kubelet: how it runs, else how its unit would run it.
+unit=$(systemctl show -p MainPID,LoadState,Environment,EnvironmentFiles,ExecStart kubelet 2>/dev/null)
+property() { # as many lines as it has
+	printf '%s\n' "$unit" | sed -n "s/^$1=//p"
+}
 unit_words() { # the command line of the unit, one word a line, its variables replaced by their words
 	{
-		systemctl show -p Environment --value kubelet | # NAME=value "OTHER=two words"
+		property Environment | # NAME=value "OTHER=two words"
 			awk -F '"' '{ for (i = 1; i <= NF; i++) { if (i % 2) gsub(" ", "\n", $i); print $i } }'
-		systemctl show -p EnvironmentFiles --value kubelet | sed 's/ (ignore_errors=[a-z]*)$//' |
+		property EnvironmentFiles | sed 's/ (ignore_errors=[a-z]*)$//' |
 			while IFS= read -r file; do [ -r "$file" ] && sed "s/=[\"']\(.*\)[\"']\$/=\1/" "$file"; done
 		echo --
 		# "{ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $ARGS ; ignore_errors=… }"
-		systemctl show -p ExecStart --value kubelet | sed -n 's/.*argv\[\]=\([^;]*\);.*/\1/p' | tr ' ' '\n'
+		property ExecStart | sed -n 's/.*argv\[\]=\([^;]*\);.*/\1/p' | tr ' ' '\n'
 	} 2>/dev/null | awk '
 		$0 == "--" { command = 1; next }
 		!command { name = $0; sub("=.*", "", name); value[name] = substr($0, length(name) + 2); next }
 		/^\$/ { gsub("[${}]", ""); $0 = value[$0]; gsub(" ", "\n") }
 		{ print }' | grep .
 }
-pid=$(systemctl show -p MainPID --value kubelet 2>/dev/null)
+pid=$(property MainPID)
 # Between fork and exec it still is systemd.
 if [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/cmdline" ] && ! [ "/proc/$pid/exe" -ef /proc/1/exe ]; then
 	words=$(tr '\0' '\n' <"/proc/$pid/cmdline")
 	say kubelet.state running
 else
 	words=$(unit_words)
-	say kubelet.state "$(systemctl show -p LoadState --value kubelet 2>/dev/null)"
+	say kubelet.state "$(property LoadState)"
 fi
 say kubelet.binary "$(command -v kubelet)"
 printf '%s\n' "$words" | while IFS= read -r word; do [ -n "$word" ] && say kubelet.word "$word"; done

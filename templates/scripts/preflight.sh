@@ -87,17 +87,21 @@ done | sort -u
 [ -r /etc/kubernetes/pki/ca.crt ] && say authority "$(tr '\n' '|' </etc/kubernetes/pki/ca.crt)"
 
 # Proxies, in whose environment; a proxy may have a password in it, so only that there is one is told.
-environment() { # UNIT: of its process, else as it would have it
-	pid=$(systemctl show -p MainPID --value "$1" 2>/dev/null)
-	if [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/environ" ]; then
-		tr '\0' '\n' <"/proc/$pid/environ"
-	else
-		systemctl show -p Environment --value "$1" 2>/dev/null | tr ' ' '\n' | tr -d '"'
-	fi
-}
-for unit in kubelet containerd crio; do
-	environment $unit | sed -n "s/^\(https\{0,1\}_proxy\|HTTPS\{0,1\}_PROXY\)=..*/proxy${tab}$unit/p; s/^\(no_proxy\|NO_PROXY\)=/unproxied${tab}$unit${tab}/p"
-done | sort -u
+{ systemctl show -p Id,MainPID,Environment kubelet containerd crio 2>/dev/null && echo; } |
+	while IFS='=' read -r key value; do
+		case $key in
+		Id) unit=${value%.service} ;;
+		MainPID) pid=$value ;;
+		Environment) variables=$value ;;
+		'') # the end of a unit: what its process has counts, else what it would have
+			if [ "$pid" != 0 ] && [ -r "/proc/$pid/environ" ]; then
+				tr '\0' '\n' <"/proc/$pid/environ"
+			else
+				printf '%s\n' "$variables" | tr ' ' '\n' | tr -d '"'
+			fi | sed -n "s/^\(https\{0,1\}_proxy\|HTTPS\{0,1\}_PROXY\)=..*/proxy${tab}$unit/p; s/^\(no_proxy\|NO_PROXY\)=/unproxied${tab}$unit${tab}/p"
+			;;
+		esac
+	done | sort -u
 
 # The runtime: whether it listens, its images, and what of its configuration pods depend on
 listening() { sed -n 's#^.* 00010000 .* \(/.*\)$#\1#p' /proc/net/unix | sed 's#^/var/run/#/run/#' | grep -qxF "$socket"; }
