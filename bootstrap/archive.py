@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from bootstrap import facts, paths, render
+from bootstrap import facts, paths, template_files
 from bootstrap.errors import Code, Problem
 from bootstrap.world import Facts, File, Former, Origin, Record, Turn
 
@@ -153,7 +153,7 @@ def pack(turn: Turn, was: Facts, etcd: str, leave: File, graces: Mapping[str, in
     lines = ("\t".join(move) for move in moves(turn, was, etcd, command, graces))
     members = [
         File(f"{STAGE}/moves", ("\n".join(lines) + "\n").encode()),
-        File(f"{STAGE}/turn.sh", render.text("scripts/turn.sh").encode()),
+        File(f"{STAGE}/turn.sh", template_files.text("scripts/turn.sh").encode()),
         File(f"{STAGE}/record.json", during),
         File(f"{STAGE}/settled.json", settled),
         File(f"{STAGE}/back.json", back),

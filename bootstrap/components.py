@@ -9,9 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from bootstrap import flags, images, paths
 from bootstrap.flags import Flags
-from bootstrap.render import render, text
+from bootstrap.render import render
 from bootstrap.spec import model
 from bootstrap.spec.model import API_PORT, Cluster, Node, bracketed
+from bootstrap.template_files import text
 from bootstrap.world import GENERATION, File
 
 GRACE = 30  # seconds from SIGTERM to SIGKILL; Kubernetes' default

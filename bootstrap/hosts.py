@@ -5,21 +5,21 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from pathlib import Path
 
 import httpx2
 
-from bootstrap import credentials, flags, health, roster, trace, tunnel
+from bootstrap import credentials, flags, health, trace, tunnel
 from bootstrap.components import Probe, components
 from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
 from bootstrap.kube import Kube
-from bootstrap.spec.model import API_PORT, Cluster, Node, bracketed
-from bootstrap.ssh import Client, Host, Login, Source, hops
+from bootstrap.machines import Opened
+from bootstrap.spec.model import API_PORT, Node, bracketed
+from bootstrap.ssh import Host
+from bootstrap.survey import Survey
 from bootstrap.world import Facts, Listed
 
 
@@ -35,19 +35,14 @@ Report = Callable[[Event], None]
 
 
 class Hosts:
-    """The nodes of one cluster, opened when they are first asked."""
+    """The machines of one cluster, and what was told of them; etcd and the API through them."""
 
-    def __init__(self, cluster: Cluster, store: MutableMapping[str, bytes], known_hosts: Path, report: Report) -> None:
-        """Nothing is connected yet; `store` holds the identities by which etcd and the API know us.
-
-        Nodes that were in the file once can be asked too.
-        """
-        gone = roster.gone(store, cluster)
-        self.former = frozenset(name for name, one in gone.items() if not one.removed)  # they hold what was theirs
-        self.nodes: Mapping[str, Node] = {name: one.node for name, one in gone.items()} | {
-            node.name: node for node in cluster.nodes
-        }
-        self.cluster, self.store, self.report = cluster, store, report
+    def __init__(self, opened: Opened, report: Report) -> None:
+        """Nobody has told anything yet."""
+        machines = opened.machines
+        self._opened, self._machines = opened, machines
+        self.cluster, self.report = opened.cluster, report
+        self.nodes, self.former, self.pool = machines.nodes, machines.former, machines.pool
         self.known: dict[str, Facts] = {}  # as they were last told
         self._told: dict[str, float] = {}  # when each was asked, by our own clock; "": etcd was, for its members
         self.members: Mapping[str, Listed] | None = None  # as etcd last told
@@ -55,24 +50,16 @@ class Hosts:
         self.unreachable: dict[str, Problem] = {}
         self.stopping = threading.Event()  # set when whoever waits should give up
         self.asked_to_stop = False  # once what is under way is done
-        self.pool = ThreadPoolExecutor(16)
-        self._ssh = Client()
-        self._hosts = {
-            name: Host(name, login(cluster, node, known_hosts), self._ssh) for name, node in self.nodes.items()
-        }
         self._kube: tuple[str, Kube] | None = None  # and the node it goes through
 
-    def close(self, *, at_once: bool = False) -> None:
-        """Whoever waits gives up, and every connection ends; `at_once`: under whoever is still busy with a node."""
-        self.stopping.set()
-        self.pool.shutdown(wait=not at_once, cancel_futures=True)
-        for host in self._hosts.values():
-            host.close()
-        self._ssh.close()
+    @property
+    def store(self) -> Mapping[str, bytes]:
+        """The identities by which etcd and the API know us are in it."""
+        return self._opened.store
 
     def __getitem__(self, node: str) -> Host:
         """The host of this node."""
-        return self._hosts[node]
+        return self._machines[node]
 
     def observe(
         self, nodes: Iterable[str], *, within: float = 0
@@ -82,6 +69,7 @@ class Hosts:
         old = [name for name in asked if began - self._told.get(name, -inf) >= within]
         for name, told in zip(old, self.pool.map(self._look, old), strict=True):
             self.saw(name, told, began)
+        self._machines.forget()
         if old or began - self._told.get("", -inf) >= within:
             self.members = self._members()
             self._told[""] = began
@@ -109,15 +97,10 @@ class Hosts:
         facts, listed = self.known.get(name), (self.members or {}).get(name)
         return bool(facts and listed and listed.started and facts.etcd in ("", "?") and "etcd" in facts.running)
 
-    def facts(self, node: Node) -> Facts:
-        """What one node tells; Problem when it does not."""
-        manifests = {**self.cluster.kubelet, **node.kubelet}.get("staticPodPath", "")
-        return self[node.name].observe(self.cluster.etcd.data_dir, manifests)
-
     def _look(self, name: str) -> Facts | None:
         node = self.nodes[name]
         try:
-            facts = self.facts(node)
+            facts = self.facts(name)
         except Problem as problem:
             self.unreachable[name] = problem
             return None
@@ -143,6 +126,14 @@ class Hosts:
         answered = all(node.name in self.known for node in self.cluster.voters)
         traces = any(f.record.files or f.record.birth or f.etcd for f in self.known.values())
         return {} if answered and not traces else None
+
+    def facts(self, name: str) -> Facts:
+        """What one node tells; Problem when it does not."""
+        return self._machines.facts(name)
+
+    def survey(self, name: str) -> Survey:
+        """What the machine of a node is like whose facts are known; Problem when it does not tell."""
+        return self._machines.survey(name, self.known[name])
 
     def listed(self, etcd: Etcd) -> dict[str, Listed]:
         """etcd's list, by the names of our nodes, of those too that were in the file once."""
@@ -180,27 +171,3 @@ class Hosts:
         """Where each part of a node is asked whether it can do its work."""
         kubelets = Probe("kubelet", 10248, "/healthz", "http", "127.0.0.1")
         return [kubelets, *(component.probe for component in components(self.cluster, node))]
-
-
-def login(cluster: Cluster, node: Node, known_hosts: Path) -> Login:
-    """How this node is reached, as far as the file says so; its paths start from the file's directory."""
-    ssh = cluster.ssh_of(node)
-
-    def path(text: str | None) -> Path | None:
-        return cluster.base / Path(text).expanduser() if text else None
-
-    wanted = Login(
-        host=ssh.host or node.address,
-        port=ssh.port,
-        user=ssh.user,
-        identity=path(ssh.identity_file),
-        passphrase=Source(path(ssh.passphrase_file), ssh.passphrase_env or ""),
-        host_key=ssh.host_key or "",
-        known_hosts=known_hosts,
-        accept_new=ssh.host_key_policy == "accept-new",
-        sudo=ssh.sudo,
-        password=Source(path(ssh.sudo_password_file), ssh.sudo_password_env or ""),
-        config=None if ssh.config_file == "none" else path(ssh.config_file),
-        plain=ssh.config_file == "none",
-    )
-    return replace(wanted, jump=tuple(hops(ssh.jump, wanted)) if ssh.jump else None)

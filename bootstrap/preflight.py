@@ -44,7 +44,7 @@ def surveys(hosts: Hosts, facts: Mapping[str, Facts], names: Collection[str]) ->
 def _survey(hosts: Hosts, facts: Mapping[str, Facts], name: str) -> Survey | None:
     cluster, node = hosts.cluster, hosts.nodes[name]
     try:
-        told = hosts[name].survey(cluster.etcd.data_dir, facts[name], name)
+        told = hosts.survey(name)
         missing = checks.absent(Ground(cluster, node, Seen(facts, {name: told})))
         return replace(told, unpullable=_unpullable(hosts, name, told, missing))
     except Problem as problem:

@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Undefined
+
+from bootstrap.template_files import text
 
 # Legal raw in JSON, but a line break or not allowed in YAML: https://yaml.org/spec/1.2.2/#51-character-set
 _NOT_RAW_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -22,11 +21,6 @@ def render(template: str, context: Mapping[str, object]) -> str:
     A variable the template uses and `context` lacks raises jinja2.UndefinedError: never a silent blank.
     """
     return _environment().get_template(template).render(context)
-
-
-def text(name: str) -> str:
-    """A file below templates/ as it is ("scripts/turn.sh"); FileNotFoundError when there is none."""
-    return root().joinpath(name).read_text(encoding="utf-8")
 
 
 def json_value(value: object, indent: int | None = None) -> str:
@@ -44,13 +38,6 @@ def _refuse(value: object) -> str:
     if isinstance(value, Undefined):
         return str(value)
     raise TypeError(f"a template's value can't be a {type(value).__name__}")
-
-
-@cache
-def root() -> Traversable:
-    """The directory of the templates: inside the package once installed, beside it in a checkout."""
-    installed = resources.files("bootstrap").joinpath("templates")
-    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "templates"
 
 
 @cache

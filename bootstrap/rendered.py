@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bootstrap import disk, documents
 from bootstrap.credentials import Passphrase, nobody
+from bootstrap.machines import Opened
 from bootstrap.pod_networks import pod_networks
 from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World, stamped
@@ -15,7 +16,7 @@ ANOTHER = "name another directory with -o, or make room in this one"
 
 def write(file: Path, target: Path, passphrase: Passphrase = nobody) -> tuple[int, bool]:
     """How many files were written, and whether their credentials are throw-away ones; Problem when they can't be."""
-    with Session(file, passphrase=passphrase) as session:
+    with Opened(file) as opened, Session(opened, passphrase=passphrase) as session:
         throw_away = "pki/ca.key" not in session.store
         session.issue()
         world = imagined(session)

@@ -122,7 +122,7 @@ class Steps:
     def _seen(self, node: Node) -> Facts:
         """What it tells now: once it is healthy, nobody has to ask again at once."""
         began = time.monotonic()
-        facts = self.hosts.facts(node)
+        facts = self.hosts.facts(node.name)
         self.hosts.saw(node.name, facts, began)
         return facts
 

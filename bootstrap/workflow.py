@@ -1,4 +1,4 @@
-"""Opens hosts, observes the World, plans, runs: all that a command, or a program that imports us, starts with."""
+"""Observes the World, plans, runs: all that a command, or a program that imports us, does with an opened file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +22,6 @@ from bootstrap import (
     refusals,
     roster,
     serving,
-    spec,
     state,
     tokens,
     trace,
@@ -35,12 +33,12 @@ from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Hosts, Report
 from bootstrap.kube import UNWANTED, Kube, Unanswered, fingerprint
 from bootstrap.lock import Lock
+from bootstrap.machines import Opened
 from bootstrap.phases import PHASES, Setting
 from bootstrap.plan import Plan, allowed, departure, plan
 from bootstrap.pod_networks import pod_networks
 from bootstrap.run import Failure, Outcome, run
 from bootstrap.scope import EVERYTHING, Scope
-from bootstrap.spec.model import Cluster
 from bootstrap.steps import Steps
 from bootstrap.survey import Survey
 from bootstrap.world import Facts, File, Former, Listed, Wants, Wave, World, born, founding, may_touch
@@ -54,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        file: Path,
+        opened: Opened,
         report: Report = lambda _: None,
         *,
         wait: float = WAIT,
@@ -62,19 +60,18 @@ class Session:
         passphrase: Passphrase = nobody,
         ignored: Iterable[str] = (),
     ) -> None:
-        """Reads the file; nothing is connected or written yet. `ignored`: preflight findings that do not stop.
+        """Nothing is written yet. `ignored`: preflight findings that do not stop.
 
         `passphrase` is asked at most once, and only where something has to be signed with a key that is encrypted.
         """
-        self.cluster: Cluster = spec.load(file)
+        self.cluster, self.directory, self._kept = opened.cluster, opened.directory, opened.kept
+        self._opened = opened
         self.scope = scope
         self.ignored = checks.chosen(ignored)
         self._surveys: dict[str, Survey] = {}
         scope.check(self.cluster)
-        self.directory = state.directory(file, self.cluster.name)
-        self._kept = state.opened(self.directory)
         self._passphrase = cache(passphrase)
-        self.hosts = Hosts(self.cluster, self._fresh(), self.directory / state.KNOWN_HOSTS, report)
+        self.hosts = Hosts(opened, report)
         self.lock = Lock(self.hosts)
         self._steps = Steps(self.hosts, self.lock, lambda nodes: self.objects(frozenset(nodes)), wait)
         self._files: dict[object, tuple[File, ...]] = {}
@@ -85,16 +82,16 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """The lock is free, and every connection ends; in a hurry, the lock dies with the connections."""
-        with trace.span("closes connections"):
-            if kind is not KeyboardInterrupt:
+        """The lock is free, and whoever waits gives up; in a hurry, the lock dies with the connections."""
+        if kind is not KeyboardInterrupt:
+            with trace.span("frees the lock"):
                 self.lock.release()
-            self.hosts.close(at_once=kind is KeyboardInterrupt)
+        self.hosts.stopping.set()
 
     @property
     def store(self) -> MutableMapping[str, bytes]:
         """Credentials; what is issued goes to memory only, until `keep`."""
-        return self.hosts.store
+        return self._opened.store
 
     @property
     def issued(self) -> bool:
@@ -110,16 +107,12 @@ class Session:
         """Credentials, those just issued too, are in the state directory from now on; call it with the lock held."""
         if isinstance(self.store, ChainMap) and self.store.maps[0]:
             self._kept.update(dict(self.store.maps[0]))
-        self.hosts.store = self._kept
+        self._opened.store = self._kept
         roster.note(self._kept, self.cluster)
 
     def forget(self, nodes: Iterable[str], reached: AbstractSet[str]) -> None:
         """These were removed; how to reach them is kept only of who was not reached."""
         roster.forget(self._kept, nodes, reached)
-
-    def _fresh(self) -> MutableMapping[str, bytes]:
-        """What the state directory has; what is written goes to memory."""
-        return ChainMap({}, self._kept)
 
     def take(self, command: str, *, wait: float = 0) -> bool:
         """The cluster's lock, until the session ends; True where others were at work since we looked: look again.
@@ -131,7 +124,7 @@ class Session:
         moved = self.lock.take(command, state.epoch(self.store), wait=wait)
         self._kept[state.EPOCH] = f"{self.lock.epoch}\n".encode()
         if moved:  # they may have issued what we have in memory
-            self.hosts.store = self._fresh()
+            self._opened.store = self._opened.fresh()
             self.hosts.forget()
             self._files.clear()
             self._objects.clear()

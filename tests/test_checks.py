@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap import checks, images, paths, render
+from bootstrap import checks, images, paths, template_files
 from bootstrap.checks import CHECKS, Check, Finding, Level, Seen
 from bootstrap.checks.disk import MIB
 from bootstrap.checks.runtime import covered
@@ -562,7 +562,7 @@ def test_what_the_script_prints_is_read() -> None:
 
 
 def test_the_script_itself_ends_on_any_machine_and_writes_nothing(tmp_path: Path) -> None:
-    script = render.text("scripts/listeners.sh") + render.text("scripts/preflight.sh")
+    script = template_files.text("scripts/listeners.sh") + template_files.text("scripts/preflight.sh")
     places = (tmp_path / "etcd", tmp_path / "manifests")
     words = ["sh", "-s", "--", *map(str, places), "", "localhost"]
     done = subprocess.run(words, input=script, capture_output=True, text=True, check=True, timeout=60)

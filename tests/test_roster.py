@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bootstrap import roster
+from bootstrap import documents, roster, state
 from bootstrap.errors import Problem
 from bootstrap.hosts import Hosts
+from bootstrap.machines import Opened
 from bootstrap.plan import plan
 from bootstrap.pod_networks import pod_networks
 from bootstrap.spec.model import Cluster
@@ -63,11 +64,13 @@ def test_what_can_not_be_read_is_as_if_it_were_not_there(content: bytes) -> None
 
 
 def test_hosts_know_who_left_and_do_not_ask_it_unasked(tmp_path: Any) -> None:
-    hosts = Hosts(cluster(FEWER), noted(cluster({})), tmp_path / "known_hosts", lambda _: None)
-    assert hosts.former == {"w1"}
-    assert "w1" in hosts.nodes
-    assert "w1" not in hosts.addresses
-    hosts.close()
+    (tmp_path / "cluster.yaml").write_text(documents.dump({**THREE, **FEWER}))
+    state.opened(state.directory(tmp_path / "cluster.yaml", cluster(FEWER).name)).update(noted(cluster({})))
+    with Opened(tmp_path / "cluster.yaml") as opened:
+        hosts = Hosts(opened, lambda _: None)
+        assert hosts.former == {"w1"}
+        assert "w1" in hosts.nodes
+        assert "w1" not in hosts.addresses
 
 
 # Pod networks

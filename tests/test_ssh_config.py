@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap import spec
 from bootstrap.errors import Problem
-from bootstrap.hosts import login as login_of
+from bootstrap.machines import login as login_of
 from bootstrap.ssh import Login, hops
 from bootstrap.ssh.config import route
 from tests.conftest import NewSshd

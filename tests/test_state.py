@@ -16,8 +16,8 @@ import pytest
 
 from bootstrap import credentials, handover, rendered, sealed, state
 from bootstrap.errors import Code, Problem
+from bootstrap.machines import Opened
 from bootstrap.state import Store
-from bootstrap.workflow import Session
 from pki import keys
 from tests.cluster import Ended, environment
 from tests.stores import NOW, ONE, cluster, issued_for
@@ -170,7 +170,7 @@ def test_a_state_that_others_can_read_or_write_is_refused_until_it_is_closed(des
     directory = kept(desk).directory
     (directory / name).chmod(mode)
     told(lambda: state.opened(directory), Code.LOCKED, "open to others", f"mode {mode:04o}", "chmod -R go= ")
-    told(lambda: Session(desk / "cluster.yaml"), Code.LOCKED, "open to others")
+    told(lambda: Opened(desk / "cluster.yaml"), Code.LOCKED, "open to others")
     subprocess.run(["chmod", "-R", "go=", str(directory)], check=True)
     assert state.opened(directory)["admin.conf"]
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment, UndefinedError, meta
 
-from bootstrap.render import json_value, render, root, text
+from bootstrap.render import json_value, render
+from bootstrap.template_files import root, text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEMPLATES = CHECKOUT / "templates"

@@ -41,15 +41,18 @@ def command(
     `bootstrap plan --out`: what is in it is done, or what is left of it after a run that was cut short; if anything
     moved since, nothing is, and the exit code is 2.
     """
-    from bootstrap import saved
-    from bootstrap.cli.changing import Change, change, scope
+    from bootstrap.cli.opening import asked
 
-    about = scope(nodes, skip_phases)
-    if plan:
-        if nodes or skip_phases:
-            raise click.UsageError("A plan that was kept says itself which nodes and phases it is about.")
-        kept = saved.read(plan)
-        about = scope(tuple(kept["nodes"] or ()), tuple(kept["skipPhases"]))
-    return change(
-        Change("apply", path, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run, ignored=ignored)
-    )
+    if plan and (nodes or skip_phases):
+        raise click.UsageError("A plan that was kept says itself which nodes and phases it is about.")
+    with asked(path, "apply") as opened:
+        from bootstrap import saved
+        from bootstrap.cli.changing import Change, change, scope
+
+        about = scope(nodes, skip_phases)
+        if plan:
+            kept = saved.read(plan)
+            about = scope(tuple(kept["nodes"] or ()), tuple(kept["skipPhases"]))
+        return change(
+            Change("apply", opened, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run, ignored=ignored)
+        )

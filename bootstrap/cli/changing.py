@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from bootstrap import paths, planned, redact, refusals, saved
+from bootstrap import paths, planned, refusals, saved
 from bootstrap.cli import output, passphrase, show
 from bootstrap.cli.interrupt import finishing
-from bootstrap.cli.log import Log
 from bootstrap.errors import Code, Problem
+from bootstrap.machines import Opened
 from bootstrap.plan import Plan
 from bootstrap.run import MOVED, Outcome
 from bootstrap.scope import EVERYTHING, Scope
@@ -25,7 +25,7 @@ class Change:
     """A command that may change something."""
 
     command: str
-    path: Path
+    opened: Opened
     timeout: float
     wait: float  # seconds, for a lock that somebody else holds
     ask: bool = False
@@ -42,17 +42,14 @@ class Change:
 def change(asked: Change) -> int:
     """Do it; the exit code."""
     progress = output.Progress(f"bootstrap {asked.command}")
-    with (
-        Session(
-            asked.path,
-            progress.report,
-            wait=asked.timeout,
-            scope=asked.scope,
-            passphrase=passphrase.known,
-            ignored=asked.ignored,
-        ) as session,
-        output.logging(Log(session.directory, lambda: redact.secrets(session.store)), asked.command),
-    ):
+    with Session(
+        asked.opened,
+        progress.report,
+        wait=asked.timeout,
+        scope=asked.scope,
+        passphrase=passphrase.known,
+        ignored=asked.ignored,
+    ) as session:
         began, status = time.monotonic(), None
         while status is None:
             with progress.shown():
@@ -92,7 +89,7 @@ def _farewell(session: Session, world: World, asked: Change) -> None:
     named = sorted(world.leaving & session.hosts.addresses.keys())
     if named and asked.leaving is not None:
         output.note(
-            f"next: delete the entry of {', '.join(named)} in {asked.path}; until then plan shows it as joining"
+            f"next: delete the entry of {', '.join(named)} in {asked.opened.file}; until then plan shows it as joining"
         )
     for node in sorted(world.leaving - world.facts.keys()):
         if node in session.hosts.nodes:

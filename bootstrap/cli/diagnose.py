@@ -23,9 +23,10 @@ def command(nodes: tuple[str, ...], path: Path, form: str) -> int:
     from bootstrap import examine, redact, refusals
     from bootstrap.cli import output
     from bootstrap.errors import Code, Problem
+    from bootstrap.machines import Opened
     from bootstrap.workflow import Session
 
-    with Session(path) as session:
+    with Opened(path) as opened, Session(opened) as session:
         known = [node.name for node in session.cluster.nodes]
         refusals.unknown(nodes, known)
         secrets = redact.secrets(session.store)

@@ -54,10 +54,11 @@ def pull(path: Path, nodes: tuple[str, ...]) -> int:
     from bootstrap import pulling, refusals
     from bootstrap.cli import output
     from bootstrap.errors import Code
+    from bootstrap.machines import Opened
     from bootstrap.workflow import Session
 
     progress = output.Progress("bootstrap images pull")
-    with Session(path, progress.report) as session:
+    with Opened(path) as opened, Session(opened, progress.report) as session:
         known = [node.name for node in session.cluster.nodes]
         refusals.unknown(nodes, known, next="bootstrap images list")
         with progress.shown():

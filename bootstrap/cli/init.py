@@ -27,10 +27,13 @@ def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...
     anything is changed. Running it again changes nothing; where cluster.yaml asks for
     a change of something that runs, it stops with exit code 2 and names `bootstrap apply`.
     """
-    from bootstrap.cli.changing import Change, change, scope
+    from bootstrap.cli.opening import asked
     from bootstrap.cli.output import note
 
-    status = change(Change("init", path, timeout, wait, scope=scope((), skip_phases), ignored=ignored))
+    with asked(path, "init") as opened:
+        from bootstrap.cli.changing import Change, change, scope
+
+        status = change(Change("init", opened, timeout, wait, scope=scope((), skip_phases), ignored=ignored))
     named = "" if str(path) == "cluster.yaml" else f" -f {shlex.quote(str(path))}"
     note(f"next: bootstrap kubeconfig{named} > ~/.kube/config")
     return status

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bootstrap.cli.signals import handled
 from bootstrap.hosts import Event
 from bootstrap.workflow import Session
 
 ASKED = "finishes what is under way and then stops; Ctrl-C again stops at once"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -25,12 +24,5 @@ def finishing(session: Session) -> Iterator[None]:
         # Not here: the thread that was interrupted may hold the lock of the view.
         threading.Thread(target=session.hosts.report, args=(Event("", ASKED),), daemon=True).start()
 
-    if threading.current_thread() is not threading.main_thread():  # a program's own; its signals are its own too
+    with handled(asked):
         yield
-        return
-    before = {number: signal.signal(number, asked) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -23,6 +23,9 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, ign
     replaced is taken out of etcd first. What serves is left alone: where cluster.yaml asks for a change of it, join
     stops with exit code 2 and names `bootstrap apply`.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.opening import asked
 
-    return change(Change("join", path, timeout, wait, only=nodes, ignored=ignored))
+    with asked(path, "join") as opened:
+        from bootstrap.cli.changing import Change, change
+
+        return change(Change("join", opened, timeout, wait, only=nodes, ignored=ignored))

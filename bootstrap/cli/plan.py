@@ -30,27 +30,32 @@ def command(path: Path, form: str, nodes: tuple[str, ...], skip_phases: tuple[st
     fields of objects. A plan that is kept holds paths and fingerprints, never content. Exit code 0: nothing would
     change; 2: there are changes.
     """
-    from bootstrap import planned, saved
-    from bootstrap.cli import output, passphrase, show
-    from bootstrap.cli.changing import scope, warn_unreachable
+    from bootstrap.cli import output, passphrase
+    from bootstrap.cli.opening import asked
     from bootstrap.errors import Code
-    from bootstrap.workflow import Session
 
     progress = output.Progress("bootstrap plan")
-    with (
-        Session(path, progress.report, scope=scope(nodes, skip_phases), passphrase=passphrase.known) as session,
-        progress.shown(),
-    ):
-        world = session.world()
-        warn_unreachable(session, world)
-        if out and session.issued:  # what was issued now is what the plan is about
-            if session.take("plan"):
-                world = session.world()
-            session.keep()
-        made = session.plan(world)
-        told = planned.look(session, made, world)
-        if out:
-            saved.write(saved.tree(made, world, session.wants.uid, session.scope.held), out)
+    with asked(path) as opened:
+        from bootstrap import planned, saved
+        from bootstrap.cli import show
+        from bootstrap.cli.changing import scope, warn_unreachable
+        from bootstrap.workflow import Session
+
+        about = scope(nodes, skip_phases)
+        with (
+            Session(opened, progress.report, scope=about, passphrase=passphrase.known) as session,
+            progress.shown(),
+        ):
+            world = session.world()
+            warn_unreachable(session, world)
+            if out and session.issued:  # what was issued now is what the plan is about
+                if session.take("plan"):
+                    world = session.world()
+                session.keep()
+            made = session.plan(world)
+            told = planned.look(session, made, world)
+            if out:
+                saved.write(saved.tree(made, world, session.wants.uid, session.scope.held), out)
     if form != "text":
         output.emit(told, form)
     elif made.waves or made.blocked:

@@ -25,15 +25,18 @@ def command(path: Path, form: str, ignored: tuple[str, ...]) -> int:
     warnings; 7: errors; 5: some nodes can't be reached. docs/faults.md lists every finding.
     """
     from bootstrap.cli import output
+    from bootstrap.cli.opening import asked
     from bootstrap.errors import Code
-    from bootstrap.workflow import Session
 
     progress = output.Progress("bootstrap preflight")
-    with Session(path, progress.report, ignored=ignored) as session, progress.shown():
-        facts, _ = session.observe(session.hosts.addresses)
-        found = session.preflight(facts, facts.keys())
-        unreachable = dict(session.hosts.unreachable)
-        nodes = [node.name for node in session.cluster.nodes]
+    with asked(path) as opened:
+        from bootstrap.workflow import Session
+
+        with Session(opened, progress.report, ignored=ignored) as session, progress.shown():
+            facts, _ = session.observe(session.hosts.addresses)
+            found = session.preflight(facts, facts.keys())
+            unreachable = dict(session.hosts.unreachable)
+            nodes = [node.name for node in session.cluster.nodes]
     if form != "text":
         tree = {
             "apiVersion": "bootstrap/v1",

@@ -24,6 +24,9 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, 
     is refused. Its entry in cluster.yaml may be gone already: the last run knew how to reach it. Where it is still
     there, delete it afterwards: until then `bootstrap plan` shows the node as joining.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.opening import asked
 
-    return change(Change("remove", path, timeout, wait, ask=not yes, leaving=nodes))
+    with asked(path, "remove") as opened:
+        from bootstrap.cli.changing import Change, change
+
+        return change(Change("remove", opened, timeout, wait, ask=not yes, leaving=nodes))

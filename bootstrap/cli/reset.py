@@ -23,6 +23,9 @@ def command(path: Path, timeout: float, wait: float, *, purge: bool, yes: bool) 
     is deleted at the end, with all that was moved there before. The state directory stays: the same authorities found
     the next cluster.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.opening import asked
 
-    return change(Change("reset", path, timeout, wait, ask=not yes, leaving=None, purge=purge))
+    with asked(path, "reset") as opened:
+        from bootstrap.cli.changing import Change, change
+
+        return change(Change("reset", opened, timeout, wait, ask=not yes, leaving=None, purge=purge))

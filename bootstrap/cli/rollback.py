@@ -23,6 +23,9 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, 
     apply does. Objects of the API stay as they are. cluster.yaml still asks for the newer: change it, or apply puts it
     again. Not over a minor of etcd, whose data can't go back.
     """
-    from bootstrap.cli.changing import Change, change
+    from bootstrap.cli.opening import asked
 
-    return change(Change("rollback", path, timeout, wait, ask=not yes, back=nodes))
+    with asked(path, "rollback") as opened:
+        from bootstrap.cli.changing import Change, change
+
+        return change(Change("rollback", opened, timeout, wait, ask=not yes, back=nodes))

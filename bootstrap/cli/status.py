@@ -23,12 +23,15 @@ def command(path: Path, form: str) -> int:
     Exit code 0: all healthy; 4: some are not, or not Ready; 5: none answers.
     """
     from bootstrap.cli import output
+    from bootstrap.cli.opening import asked
     from bootstrap.errors import Code
-    from bootstrap.status import look
-    from bootstrap.workflow import Session
 
-    with Session(path) as session:
-        found = look(session)
+    with asked(path) as opened:
+        from bootstrap.status import look
+        from bootstrap.workflow import Session
+
+        with Session(opened) as session:
+            found = look(session)
     if form != "text":
         output.emit(found, form)
     else:

@@ -30,9 +30,10 @@ def command(path: Path, target: Path) -> int:
     from bootstrap import bundle
     from bootstrap.cli.output import note
     from bootstrap.errors import Code
+    from bootstrap.machines import Opened
     from bootstrap.workflow import Session
 
-    with Session(path) as session:
+    with Opened(path) as opened, Session(opened) as session:
         count = bundle.write(session, path, target)
         silent = sorted(session.hosts.unreachable)
     click.echo(f"{count} files in {target}")

@@ -116,9 +116,10 @@ def _api(path: Path) -> Iterator[tuple[Session, Kube]]:
     """The API of a cluster that takes tokens; Problem when it does not, or can't be asked."""
     from bootstrap import joining
     from bootstrap.errors import Code, Problem
+    from bootstrap.machines import Opened
     from bootstrap.workflow import Session
 
-    with Session(path) as session:
+    with Opened(path) as opened, Session(opened) as session:
         if not session.cluster.kubeadm_join:
             raise Problem(
                 f"{path} does not say kubeadmJoin: true",

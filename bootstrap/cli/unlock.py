@@ -20,9 +20,10 @@ def command(path: Path, *, yes: bool) -> int:
     """
     from bootstrap.cli import output
     from bootstrap.cli.changing import confirm
+    from bootstrap.machines import Opened
     from bootstrap.workflow import Session
 
-    with Session(path) as session:
+    with Opened(path) as opened, Session(opened) as session:
         holders = session.lock.holders()
         if not holders:
             output.note("nothing to do: nobody holds the lock")

@@ -27,18 +27,21 @@ def command(path: Path, form: str) -> int:
     import sys
     from datetime import UTC, datetime
 
-    from bootstrap import verify
     from bootstrap.cli import output, passphrase
+    from bootstrap.cli.opening import asked
     from bootstrap.errors import Code
-    from bootstrap.workflow import Session
 
     def when(since: float | None) -> str | None:
         return None if since is None else datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
 
-    with Session(path, passphrase=passphrase.known) as session:
-        found = verify.look(session)
-        missing = {node: problem.what for node, problem in sorted(session.hosts.unreachable.items())}
-        nodes = len(session.cluster.nodes)
+    with asked(path) as opened:
+        from bootstrap import verify
+        from bootstrap.workflow import Session
+
+        with Session(opened, passphrase=passphrase.known) as session:
+            found = verify.look(session)
+            missing = {node: problem.what for node, problem in sorted(session.hosts.unreachable.items())}
+            nodes = len(session.cluster.nodes)
     if form != "text":
         tree = {
             "apiVersion": "bootstrap/v1",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import paramiko
 
-from bootstrap import archive, diagnosis, facts, render, survey, trace
+from bootstrap import archive, diagnosis, facts, survey, template_files, trace
 from bootstrap.diagnosis import Diagnosis
 from bootstrap.errors import Code, Problem
 from bootstrap.ssh.client import ANSWER, BROKEN, Client, Connection
@@ -44,7 +44,7 @@ class Host:
 
     def observe(self, etcd: str, manifests: str = "") -> Facts:
         """All that is known of the node; `manifests` is cluster.yaml's staticPodPath ("": the kubelet's own)."""
-        script = render.text("scripts/observe.sh")
+        script = template_files.text("scripts/observe.sh")
         with trace.span("asks for its facts", self.name, kind="ssh"):
             reply = self._asked(["sh", "-s", "--", etcd, manifests], script.encode(), timeout=60)
         if reply.status:
@@ -56,7 +56,7 @@ class Host:
 
     def read(self, paths: Sequence[str], times: Sequence[str] = ()) -> dict[str, Read]:
         """Files that are no secrets, for showing what differs, never for deciding; of `times` only since when."""
-        script = render.text("scripts/read.sh")
+        script = template_files.text("scripts/read.sh")
         reply = self._asked(["sh", "-s", "--", *paths, "--", *times], script.encode(), timeout=60)
         if reply.status:
             raise self._refused(reply)
@@ -97,28 +97,28 @@ class Host:
 
     def hold(self, holder: str) -> Talk:
         """The lock of this node, asked for; it is held for as long as the talk goes on, and lines come."""
-        script = render.text("scripts/lock.sh")
+        script = template_files.text("scripts/lock.sh")
         with trace.span("asks for the lock", self.name, kind="ssh"):
             stream = self._programs.begin(["sh", "-c", script, "lock", "hold", holder], timeout=30)
             return Talk(self.name, stream.channel, lambda: stream.complaints(1.0))
 
     def holder(self, *, end: bool = False) -> str:
         """Who holds the lock of this node ("": nobody); they lose it where `end` says so."""
-        script = render.text("scripts/lock.sh")
+        script = template_files.text("scripts/lock.sh")
         with trace.span("asks who holds the lock", self.name, kind="ssh"):
             reply = self._asked(["sh", "-c", script, "lock", "end" if end else "show"], timeout=30)
         return reply.out.partition("\t")[2].strip()
 
     def diagnose(self, parts: Sequence[str], *, lines: int = 20, manifests: str = "") -> Diagnosis:
         """What it can tell of these parts and of the kubelet; of the files in `manifests` too, where that is named."""
-        script = render.text("scripts/listeners.sh") + render.text("scripts/diagnose.sh")
+        script = template_files.text("scripts/listeners.sh") + template_files.text("scripts/diagnose.sh")
         with trace.span("tells what is wrong", self.name, kind="ssh"):
             reply = self._asked(["sh", "-s", "--", str(lines), manifests, *parts], script.encode(), timeout=60)
         return diagnosis.parse(self.name, reply.out)
 
     def survey(self, etcd: str, was: Facts, name: str) -> Survey:
         """What the machine is like, beyond its facts; `name` is the node's in cluster.yaml."""
-        script = render.text("scripts/listeners.sh") + render.text("scripts/preflight.sh")
+        script = template_files.text("scripts/listeners.sh") + template_files.text("scripts/preflight.sh")
         words = ["sh", "-s", "--", etcd, was.machine.manifests, was.machine.runtime, name]
         with trace.span("tells what the machine is like", self.name, kind="ssh"):
             began = time.time()
@@ -128,7 +128,7 @@ class Host:
     @contextlib.contextmanager
     def listening(self, address: str, ports: Sequence[int]) -> Iterator[frozenset[int]]:
         """Which of these ports of the node somebody can connect to while the block lasts; nothing is written there."""
-        words = ["sh", "-c", render.text("scripts/listen.sh"), "listen", address, *map(str, ports)]
+        words = ["sh", "-c", template_files.text("scripts/listen.sh"), "listen", address, *map(str, ports)]
         heard: set[int] = set()
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(Problem, *BROKEN):  # nobody listens then, and nobody asks
@@ -144,7 +144,7 @@ class Host:
 
         The one thing besides a Turn that changes a node: images are the runtime's cache, and no plan depends on it.
         """
-        words = ["sh", "-c", render.text("scripts/pull.sh"), "pull", runtime, *images]
+        words = ["sh", "-c", template_files.text("scripts/pull.sh"), "pull", runtime, *images]
         stream = self._programs.begin(words, timeout=PULL)
         try:
             with stream.channel.makefile("r") as told:
@@ -217,7 +217,7 @@ class Host:
 
     def _bridged(self, connection: Connection, address: str, port: int) -> paramiko.Channel:
         """The stream through a program on the node, as the user who logs in: nobody has to be root to dial."""
-        words = ["sh", "-c", render.text("scripts/dial.sh"), "dial", address, str(port)]
+        words = ["sh", "-c", template_files.text("scripts/dial.sh"), "dial", address, str(port)]
         channel = self._programs.begin(words, timeout=DIAL, root=False).channel
         by = b""
         while not by.endswith(b"\n") and (more := channel.recv(1)):

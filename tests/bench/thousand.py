@@ -19,6 +19,7 @@ import yaml
 
 from bootstrap import credentials
 from bootstrap.pod_networks import pod_networks
+from bootstrap.machines import Opened
 from bootstrap.workflow import Session
 from bootstrap.world import Facts, Machine, Record, World
 
@@ -33,7 +34,7 @@ with tempfile.TemporaryDirectory() as place:
     networking = {"podSubnet": "172.16.0.0/12", "serviceSubnet": "192.168.0.0/16"}
     file.write_text(yaml.safe_dump({"apiVersion": "bootstrap/v1", "kind": "Cluster", "name": "large",
         "endpoint": "api.test:6443", "networking": networking, "nodes": nodes}))
-    session = Session(file)
+    session = Session(Opened(file))
     credentials.issue(session.cluster, session.store, datetime.now(UTC))
     facts = {node.name: Facts(Record(), {}, {}, machine=Machine(systemd="x")) for node in session.cluster.nodes}
     began = time.perf_counter()

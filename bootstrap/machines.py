@@ -1,0 +1,129 @@
+"""A cluster.yaml that is opened: what it says, its state directory, and its machines, over SSH."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from bootstrap import roster, spec, state, trace
+from bootstrap.spec.model import Cluster, Node
+from bootstrap.ssh import Client, Host, Login, Source, hops
+from bootstrap.survey import Survey
+from bootstrap.world import Facts
+
+
+class Machines:
+    """The nodes of the file, and those that were in it once; each is connected when it is first asked."""
+
+    def __init__(self, cluster: Cluster, kept: Mapping[str, bytes], known_hosts: Path) -> None:
+        """Nothing is connected yet; `kept` is what the state directory has."""
+        gone = roster.gone(kept, cluster)
+        self.cluster = cluster
+        self.former = frozenset(name for name, one in gone.items() if not one.removed)  # they hold what was theirs
+        self.nodes: Mapping[str, Node] = {name: one.node for name, one in gone.items()} | {
+            node.name: node for node in cluster.nodes
+        }
+        self.pool = ThreadPoolExecutor(16)
+        self._ssh = Client()
+        self._hosts = {
+            name: Host(name, login(cluster, node, known_hosts), self._ssh) for name, node in self.nodes.items()
+        }
+        self._facts: dict[str, Future[Facts]] = {}  # what was asked before anybody wanted to know
+        self._surveys: dict[str, Future[Survey | None]] = {}
+
+    def __getitem__(self, node: str) -> Host:
+        """The host of this node."""
+        return self._hosts[node]
+
+    def ask(self, names: Iterable[str]) -> None:
+        """Begins to ask these for their facts, and those that have nothing of ours what they are like."""
+        asked = sorted(names)
+        self._facts = {name: self.pool.submit(self._told, name) for name in asked}
+        self._surveys = {name: self.pool.submit(self._looked_at, name, self._facts[name]) for name in asked}
+
+    def facts(self, name: str) -> Facts:
+        """What a node tells: what it was asked beforehand, once, else now. Problem when it does not."""
+        begun = self._facts.pop(name, None)
+        return begun.result() if begun else self._told(name)
+
+    def forget(self) -> None:
+        """What was asked beforehand, and is not wanted, soon is old."""
+        self._facts.clear()
+
+    def survey(self, name: str, was: Facts) -> Survey:
+        """What its machine is like: as it was asked beforehand, once, else now. Problem when it does not tell."""
+        begun = self._surveys.pop(name, None)
+        return (begun and begun.result()) or self._survey(name, was)
+
+    def _told(self, name: str) -> Facts:
+        manifests = {**self.cluster.kubelet, **self.nodes[name].kubelet}.get("staticPodPath", "")
+        return self[name].observe(self.cluster.etcd.data_dir, manifests)
+
+    def _looked_at(self, name: str, begun: Future[Facts]) -> Survey | None:
+        """None where nobody will ask for it: there is something of ours, or it can't be reached."""
+        if begun.exception() or begun.result().record.files:
+            return None
+        return self._survey(name, begun.result())
+
+    def _survey(self, name: str, was: Facts) -> Survey:
+        return self[name].survey(self.cluster.etcd.data_dir, was, name)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Every connection ends; `at_once`: under whoever is still busy with a node."""
+        self.pool.shutdown(wait=not at_once, cancel_futures=True)
+        for host in self._hosts.values():
+            host.close()
+        self._ssh.close()
+
+
+class Opened:
+    """A cluster.yaml that was read, its state directory, and its machines, for the time of one command."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing is connected or written yet. Problem, Invalid when it can't be read, or asks for what can't be."""
+        self.file = file
+        self.cluster: Cluster = spec.load(file)
+        self.directory = state.directory(file, self.cluster.name)
+        self.kept: MutableMapping[str, bytes] = state.opened(self.directory)
+        self.store = self.fresh()
+        self.machines = Machines(self.cluster, self.kept, self.directory / state.KNOWN_HOSTS)
+
+    def fresh(self) -> MutableMapping[str, bytes]:
+        """What the state directory has; what is written goes to memory."""
+        return ChainMap({}, self.kept)
+
+    def __enter__(self) -> Opened:
+        """Closed at the end."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """In a hurry, connections end under whoever uses them."""
+        with trace.span("closes connections"):
+            self.machines.close(at_once=kind is KeyboardInterrupt)
+
+
+def login(cluster: Cluster, node: Node, known_hosts: Path) -> Login:
+    """How this node is reached, as far as the file says so; its paths start from the file's directory."""
+    ssh = cluster.ssh_of(node)
+
+    def path(text: str | None) -> Path | None:
+        return cluster.base / Path(text).expanduser() if text else None
+
+    wanted = Login(
+        host=ssh.host or node.address,
+        port=ssh.port,
+        user=ssh.user,
+        identity=path(ssh.identity_file),
+        passphrase=Source(path(ssh.passphrase_file), ssh.passphrase_env or ""),
+        host_key=ssh.host_key or "",
+        known_hosts=known_hosts,
+        accept_new=ssh.host_key_policy == "accept-new",
+        sudo=ssh.sudo,
+        password=Source(path(ssh.sudo_password_file), ssh.sudo_password_env or ""),
+        config=None if ssh.config_file == "none" else path(ssh.config_file),
+        plain=ssh.config_file == "none",
+    )
+    return replace(wanted, jump=tuple(hops(ssh.jump, wanted)) if ssh.jump else None)
