@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 
 from bootstrap import paths
-from bootstrap.spec.model import API_PORT, Arg, Cluster, Node, bracketed
+from bootstrap.spec.addresses import API_PORT, ETCD_PORT, bracketed
+from bootstrap.spec.model import Arg, Cluster, Node
 
 Flags = dict[str, str]
 
@@ -52,7 +53,7 @@ def loopback(node: Node) -> str:
 
 def client_url(node: Node) -> str:
     """Where etcd's clients reach this node's member."""
-    return f"https://{bracketed(node.address)}:2379"
+    return f"https://{bracketed(node.address)}:{ETCD_PORT}"
 
 
 def peer_url(address: str) -> str:
@@ -66,7 +67,7 @@ def etcd(cluster: Cluster, node: Node) -> Flags:
     return {
         "name": node.name,
         "data-dir": cluster.etcd.data_dir,
-        "listen-client-urls": f"https://{here}:2379,{client_url(node)}",
+        "listen-client-urls": f"https://{here}:{ETCD_PORT},{client_url(node)}",
         "advertise-client-urls": client_url(node),
         "listen-peer-urls": peer_url(node.address),
         "initial-advertise-peer-urls": peer_url(node.address),
@@ -135,7 +136,7 @@ def apiserver(cluster: Cluster, node: Node) -> Flags:
         "audit-log-maxsize": "100",  # MB each
         # whom it speaks to
         "encryption-provider-config": ENCRYPTION,
-        "etcd-servers": f"https://{bracketed(loopback(node))}:2379",
+        "etcd-servers": f"https://{bracketed(loopback(node))}:{ETCD_PORT}",
         "etcd-cafile": f"{pki}/etcd/ca.crt",
         "etcd-certfile": f"{pki}/apiserver-etcd-client.crt",
         "etcd-keyfile": f"{pki}/apiserver-etcd-client.key",

@@ -17,7 +17,8 @@ from bootstrap.errors import Problem
 from bootstrap.etcd import Etcd
 from bootstrap.kube import Kube
 from bootstrap.machines import Opened
-from bootstrap.spec.model import API_PORT, Node, bracketed
+from bootstrap.spec.addresses import API_PORT, ETCD_PORT, bracketed
+from bootstrap.spec.model import Node
 from bootstrap.ssh import Host
 from bootstrap.survey import Survey
 from bootstrap.world import Facts, Listed
@@ -150,7 +151,7 @@ class Hosts:
 
     def etcd(self, node: str) -> Etcd:
         """The member of this node."""
-        return Etcd(self._client(node, 2379, credentials.etcd_identity(self.store)))
+        return Etcd(self._client(node, ETCD_PORT, credentials.etcd_identity(self.store)))
 
     def kube(self) -> Kube | None:
         """The API, through the first node where it runs; None when it runs nowhere."""

@@ -15,6 +15,7 @@ from bootstrap.errors import Problem
 from bootstrap.facts import foreigners, moved
 from bootstrap.plan import Plan
 from bootstrap.saved import SEATS
+from bootstrap.spec.addresses import ETCD_PORT
 from bootstrap.spec.model import Node
 from bootstrap.ssh import Read
 from bootstrap.workflow import Session
@@ -155,7 +156,7 @@ def serving(session: Session, node: Node) -> Iterator[Serving]:
     if api := rows.get("kube-apiserver"):
         yield Serving("kube-apiserver", api.told("tls-cert-file"), here, int(api.told("secure-port")))
     if etcd := rows.get("etcd"):
-        yield Serving("etcd", etcd.told("cert-file"), here, 2379)
+        yield Serving("etcd", etcd.told("cert-file"), here, ETCD_PORT)
         yield Serving("etcd", etcd.told("peer-cert-file"), node.address, 2380)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from bootstrap.checks.check import Check, Ground, Level, Words
 from bootstrap.components import components
-from bootstrap.spec.model import API_PORT
+from bootstrap.spec.addresses import API_PORT, ETCD_PORT
 
 KUBELET_PORTS = (10248, 10250)
-ETCD_PORTS = (2379, 2380)
+ETCD_PORTS = (ETCD_PORT, 2380)
 
 
 def ports(ground: Ground) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ from bootstrap.spec import names
 from bootstrap.spec.faults import Wrong, quoted
 
 API_PORT = 6443
+ETCD_PORT = 2379
 USED_PORTS = (  # on the address of a control-plane node, by what the tool itself puts there
-    (2379, "etcd"),
+    (ETCD_PORT, "etcd"),
     (2380, "etcd"),
     (2381, "etcd"),
     (API_PORT, "the API server"),
