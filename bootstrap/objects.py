@@ -22,43 +22,22 @@ JOINING = "system:bootstrappers:kubeadm:default-node-token"  # the group of who 
 SYSTEM = "kube-system"
 _RBAC = "rbac.authorization.k8s.io"
 
-# What others need goes first, what calls into the cluster goes last; what stands in neither goes between.
-_FIRST = (
-    "Namespace",
-    "CustomResourceDefinition",
-    "PriorityClass",
-    "StorageClass",
-    "RuntimeClass",
-    "ServiceAccount",
-    "ClusterRole",
-    "Role",
-    "ClusterRoleBinding",
-    "RoleBinding",
-    "ResourceQuota",
-    "LimitRange",
-    "NetworkPolicy",
-    "ConfigMap",
-    "Secret",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "Service",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "Job",
-    "CronJob",
+# What others need goes first, what calls into the cluster goes last; what stands nowhere goes before that. What is in
+# one row may be put at the same time.
+_ORDER = (
+    ("Namespace", "CustomResourceDefinition"),
+    (
+        *("PriorityClass", "StorageClass", "RuntimeClass", "ServiceAccount", "ClusterRole", "Role"),
+        *("ResourceQuota", "LimitRange", "NetworkPolicy", "ConfigMap", "Secret", "Service"),
+        *("PersistentVolume", "PersistentVolumeClaim"),
+    ),
+    ("ClusterRoleBinding", "RoleBinding"),
+    ("Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"),
+    (),
+    ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
 )
-_LAST = (
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-)
-_RANKS = {
-    kind: rank for kinds, first in ((_FIRST, 0), (_LAST, len(_FIRST) + 1)) for rank, kind in enumerate(kinds, first)
-}
+_RANKS = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
+_OTHERS = _ORDER.index(())
 
 
 def objects(cluster: Cluster, kubelet_config: Mapping[str, Any], directory: Path) -> tuple[Object, ...]:
@@ -110,7 +89,7 @@ def together(wanted: Iterable[Object]) -> Iterator[tuple[Object, ...]]:
 
 
 def _rank(wanted: Object) -> int:
-    return _RANKS.get(wanted["kind"], len(_FIRST))
+    return _RANKS.get(wanted["kind"], _OTHERS)
 
 
 def rbac(cluster: Cluster) -> tuple[Object, ...]:

@@ -18,9 +18,8 @@ has() { command -v "$1" >/dev/null; }
 
 say clock "$(date +%s)"
 
-# What takes a while, beside the rest; each tells one short line.
+# What takes a while, beside the rest; it tells one short line.
 { has kubelet && say kubelet "$(kubelet --version 2>/dev/null | tail -n 1)"; } &
-{ has containerd && say containerd "$(containerd --version 2>/dev/null | head -n 1 | cut -d ' ' -f 3)"; } &
 
 # The machine
 say machine-id "$(cat /etc/machine-id 2>/dev/null)"
@@ -110,6 +109,7 @@ if [ -n "$socket" ] && listening; then
 	case $socket in
 	*/containerd.sock)
 		has ctr && {
+			say containerd "$(ctr -a "$socket" version 2>/dev/null | awk '$1 == "Server:" { its = 1 } its && $1 == "Version:" { print $2 }')"
 			say cri "$(ctr -a "$socket" plugins ls 2>/dev/null | awk '$2 == "cri" && $1 ~ /grpc/ { print $NF }')"
 			images=$(ctr -a "$socket" -n k8s.io images ls -q 2>/dev/null) && say images told
 		}

@@ -232,7 +232,7 @@ rename() { # the files to put of which awk says so
 	return 0
 }
 
-others() { # 6: manifests of what would find a port closed, and then wait for a second or more before it tried again
+others() { # 7: manifests of what would find a port closed, and then wait for a second or more before it tried again
 	for port in $(moves put | awk -F "$tab" '$6 != "first" && !($6 in seen) { seen[$6]; print $6 }'); do
 		line=$(printf ':%04X [0-9A-F]*:0000 0A ' "$port")
 		tries=0
@@ -278,7 +278,7 @@ empty() { # a kubelet without an API server removes every pod that no file asks 
 	end 5 $(pods)
 }
 
-leave() { # 7, when nothing of ours stays: the node as it was found
+leave() { # 6, when nothing of ours stays: the node as it was found
 	sed -n 's#^[^ ]* \(/var/lib/kubelet/[^ ]*\) .*#\1#p' /proc/mounts | sort -r | while IFS= read -r mount; do umount "$mount"; done
 	grep -q '^mounted no' "$ours/found" && umount /var/lib/kubelet 2>/dev/null # a kubelet mounts it on itself
 	# What could not be unmounted is a user's volume: nothing in it is ours to delete.

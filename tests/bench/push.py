@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import fabric
 import paramiko
@@ -18,6 +20,7 @@ from bootstrap.ssh.programs import Programs
 from tests.bench.stopwatch import Stopwatch
 from tests.lab import Lab
 
+Line = TypeVar("Line")  # an open connection to a host
 HOSTS = 128  # sshds, each on a port of its own
 FIRST = 2200  # the port of the first
 AT_ONCE = 16  # as many as `bootstrap` asks at the same time
@@ -34,6 +37,15 @@ done
 
 
 @dataclass(frozen=True, slots=True)
+class Way(Generic[Line]):
+    """How files get to a host: a line to it is opened, they are pushed through, and it is closed."""
+
+    open: Callable[[int], Line]
+    push: Callable[[Line, int], None]
+    close: Callable[[Line], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     """Measures on one node of a lab, which plays all the hosts."""
 
@@ -42,16 +54,41 @@ class Push:
     watch: Stopwatch
 
     def compare(self) -> None:
-        """Each way in turn, to all of the hosts, connections included; then what arrived is looked at."""
+        """Each way in turn, to all of the hosts: connections included, then over connections that are open."""
         self.lab.fresh()
         self.lab.node("cp1").shell(DAEMONS)
         for name, content in FILES.items():
             (self.directory / name).write_bytes(content)
-        self.watch.measure("push-install", lambda: self._all(self._installed))
-        self.watch.measure("push-put", lambda: self._all(self._put))
-        self.watch.measure("push", lambda: self._all(self._ours))
+        fabrics = Way(self._fabric, self._install, fabric.Connection.close)
+        puts = Way(self._fabric, self._put, fabric.Connection.close)
+        ours = Way(self._programs, self._tar, Programs.close)
+        for row, way in (("push-install", fabrics), ("push-put", puts), ("push", ours)):
+            self.watch.measure(row, partial(self._whole, way))
+        for row, way in (("pushed-install", fabrics), ("pushed-put", puts), ("pushed", ours)):
+            self.watch.measure(row, partial(self._opened, way))
+
+    def _whole(self, way: Way[Line]) -> float:
+        """Seconds, from the first connection to the end of the last."""
+
+        def whole(port: int) -> None:
+            line = way.open(port)
+            way.push(line, port)
+            way.close(line)
+
+        return self._all(whole)
+
+    def _opened(self, way: Way[Line]) -> float:
+        """Seconds that the push alone takes."""
+        ports = range(FIRST, FIRST + HOSTS)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            lines = dict(zip(ports, pool.map(way.open, ports), strict=True))
+        took = self._all(lambda port: way.push(lines[port], port))
+        for line in lines.values():
+            way.close(line)
+        return took
 
     def _all(self, way: Callable[[int], None]) -> float:
+        """Seconds; what arrived is looked at afterwards."""
         node, whole = self.lab.node("cp1"), len(FILES) * 4096
         node.shell("rm -rf /srv/*/*")
         began = time.monotonic()
@@ -62,10 +99,16 @@ class Push:
         assert arrived == [str(whole)] * HOSTS, arrived
         return took
 
-    def _ours(self, port: int) -> None:
-        """As a Turn's files go: one tar, on the standard input of one command."""
+    def _programs(self, port: int) -> Programs:
+        """As `bootstrap` reaches a node."""
         node = self.lab.node("cp1")
-        host = Programs("push", Login(node.address, port, identity=self.lab.identity, host_key=node.host_key), Client())
+        login = Login(node.address, port, identity=self.lab.identity, host_key=node.host_key)
+        host = Programs("push", login, Client())
+        host.connection()
+        return host
+
+    def _tar(self, host: Programs, port: int) -> None:
+        """As a Turn's files go: one tar, on the standard input of one command."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for name, content in FILES.items():
@@ -73,21 +116,18 @@ class Push:
                 entry.size, entry.mode = len(content), 0o600
                 tar.addfile(entry, io.BytesIO(content))
         reply = host.run(["tar", "-xpf", "-", "-C", f"/srv/{port}"], buffer.getvalue(), timeout=60)
-        host.close()
         assert reply.status == 0, reply
 
-    def _put(self, port: int) -> None:
+    def _put(self, connection: fabric.Connection, port: int) -> None:
         """Fabric's `put` for each file, which arrives in its place unsafely: not at once, and with whatever mode."""
-        with self._fabric(port) as connection:
-            for name in FILES:
-                connection.put(str(self.directory / name), f"/srv/{port}/{name}")
+        for name in FILES:
+            connection.put(str(self.directory / name), f"/srv/{port}/{name}")
 
-    def _installed(self, port: int) -> None:
+    def _install(self, connection: fabric.Connection, port: int) -> None:
         """Fabric's `put` beside the place, and `run` to install it there: safe, as ours is."""
-        with self._fabric(port) as connection:
-            for name in FILES:
-                connection.put(str(self.directory / name), f"/srv/{port}/.{name}")
-                connection.run(f"install -m 600 /srv/{port}/.{name} /srv/{port}/{name} && rm /srv/{port}/.{name}")
+        for name in FILES:
+            connection.put(str(self.directory / name), f"/srv/{port}/.{name}")
+            connection.run(f"install -m 600 /srv/{port}/.{name} /srv/{port}/{name} && rm /srv/{port}/.{name}")
 
     def _fabric(self, port: int) -> fabric.Connection:
         node = self.lab.node("cp1")
@@ -100,4 +140,5 @@ class Push:
         key = paramiko.hostkeys.HostKeyEntry.from_line(f"[{node.address}]:{port} {node.host_key}")
         assert key and key.key
         connection.client.get_host_keys().add(f"[{node.address}]:{port}", key.key.get_name(), key.key)
+        connection.open()
         return connection
