@@ -108,17 +108,24 @@ class Lock:
         self._gone = {}
         for node in sorted(self._voters & self._hosts.known.keys()):
             try:
-                talk = self._hosts[node].hold(self._me)
-                answer, *words = talk.hear().split("\t")
+                given = self._hold(node)
             except Problem as problem:
                 self._gone[node] = problem
                 continue
-            if answer == "busy":
-                talk.close()
+            if isinstance(given, str):
                 self.release()
-                return words[-1]
-            self._shares[node] = Share(talk, int(words[0]), int(words[1]))
+                return given
+            self._shares[node] = given
         return ""
+
+    def _hold(self, node: str) -> Share | str:
+        """The lock of one node, or who holds it; Problem where it does not answer."""
+        talk = self._hosts[node].hold(self._me)
+        answer, *words = talk.hear().split("\t")
+        if answer == "busy":
+            talk.close()
+            return words[-1]
+        return Share(talk, int(words[0]), int(words[1]))
 
     def _ask(self, node: str, line: str) -> None:
         try:
@@ -149,18 +156,16 @@ class Lock:
                     self._gone[node] = problem
 
     def _again(self, node: str) -> Share | None:
-        host = self._hosts[node]
-        talk = host.hold(self._me)
-        answer, *words = talk.hear().split("\t")
-        if answer == "busy" and words[-1] == self._me:  # ourselves: the node has not noticed that the line is gone
-            talk.close()
-            host.holder(end=True)
-            talk = host.hold(self._me)
-            answer, *words = talk.hear().split("\t")
-        if answer == "busy" or int(words[0]) != self.epoch:
-            talk.close()
+        given = self._hold(node)
+        if given == self._me:  # the node has not noticed that the line is gone
+            self._hosts[node].holder(end=True)
+            given = self._hold(node)
+        if isinstance(given, str):
             return None
-        return Share(talk, int(words[0]), int(words[1]))
+        if given.epoch != self.epoch:
+            given.talk.close()
+            return None
+        return given
 
     def _majority(self, what: str, code: Code) -> None:
         if self._held:

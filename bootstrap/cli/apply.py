@@ -14,10 +14,7 @@ from bootstrap.cli import options
     "  bootstrap apply change.plan    # of: bootstrap plan --out change.plan"
 )
 @click.argument("plan", type=click.Path(path_type=Path), required=False, metavar="[PLAN]")
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @options.yes
 @options.nodes
 @options.skip_phases

@@ -44,7 +44,7 @@ def show(path: Path, form: str) -> None:
 
 @command.command(epilog="\b\nExamples:\n  bootstrap images pull\n  bootstrap images pull --nodes w1,w2")
 @options.file
-@click.option("--nodes", callback=options.names, metavar="NAME,…", help="On these nodes only.")
+@options.named("--nodes", help="On these nodes only.")
 def pull(path: Path, nodes: tuple[str, ...]) -> int:
     """Let every node's runtime pull the images it needs, by crictl, or by ctr where there is none.
 

@@ -13,10 +13,7 @@ from bootstrap.cli import options
 @click.command(
     epilog="\b\nExamples:\n  bootstrap init\n  bootstrap init -f lab/cluster.yaml --timeout 600",
 )
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @options.skip_phases
 @options.ignore
 def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...], ignored: tuple[str, ...]) -> int:

@@ -14,14 +14,8 @@ from bootstrap.cli import options
     "  ansible -i hosts.ini control_plane -m ping"
 )
 @options.file
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["ini", "yaml", "json"]),
-    default="ini",
-    show_default=True,
-    help="A file of Ansible's in one of its forms; json: what an inventory script prints.",
+@options.form(
+    "ini", "yaml", "json", help="A file of Ansible's in one of its forms; json: what an inventory script prints."
 )
 def command(path: Path, form: str) -> None:
     """Print the nodes as an inventory of Ansible's; no node is asked.

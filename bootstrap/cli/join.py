@@ -11,10 +11,7 @@ from bootstrap.cli import options
 
 @click.command(epilog="\b\nExamples:\n  bootstrap join\n  bootstrap join w7 w8\n  bootstrap join --timeout 600")
 @click.argument("nodes", nargs=-1, metavar="[NODE]…")
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @options.ignore
 def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, ignored: tuple[str, ...]) -> int:
     """Add the nodes that cluster.yaml names and the cluster lacks: all of them, or those named here.

@@ -9,6 +9,18 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Command], Command]
+
+
+def several(*options: Option[Any]) -> Option[Any]:
+    """Several, which --help lists in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _verbose(context: click.Context, _: click.Parameter, chosen: bool) -> None:
@@ -33,7 +45,7 @@ def _trace(context: click.Context, _: click.Parameter, chosen: Path | None) -> N
         context.with_resource(output.tracing(chosen))
 
 
-def names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Of an option's value, which has commas between them."""
     return tuple(value.split(",")) if value else ()
 
@@ -95,11 +107,8 @@ _heard = (
 )
 
 
-def file(command: Command) -> Command:
-    """Which cluster, and how to hear of what is done with it: what every command has that reads cluster.yaml."""
-    for option in (*reversed(_heard), _file):
-        command = option(command)
-    return command
+# Which cluster, and how to hear of what is done with it: what every command has that reads cluster.yaml.
+file = several(_file, *_heard)
 
 
 def _passphrase(_context: click.Context, _: click.Parameter, chosen: Path | None) -> None:
@@ -119,47 +128,33 @@ passphrase = click.option(
     help="A file with the passphrase; else BOOTSTRAP_PASSPHRASE, else it is asked for.",
 )
 yes = click.option("-y", "--yes", is_flag=True, envvar="BOOTSTRAP_YES", help="Do not ask.")
-timeout = click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    default=240.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long a node may take to get healthy.",
-)
-wait = click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another bootstrap that is at work on the cluster.",
-)
-nodes = click.option(
-    "--nodes",
-    callback=names,
-    metavar="NAME,…",
-    help="Touch these nodes only, and no object of the API.",
-)
-ignore = click.option(
+
+
+def _seconds(name: str, help: str, *, least: float, default: float) -> Option[Any]:
+    kind = click.FloatRange(min=least)
+    return click.option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=help)
+
+
+def named(*option: str, help: str) -> Option[Any]:
+    """Names with commas between them."""
+    return click.option(*option, callback=_names, metavar="NAME,…", help=help)
+
+
+def form(*forms: str, help: str) -> Option[Any]:
+    """How to print the result: in the first of these forms, or another."""
+    kind = click.Choice(forms)
+    return click.option("-o", "--output", "form", type=kind, default=forms[0], show_default=True, help=help)
+
+
+_timeout = _seconds("--timeout", "How long a node may take to get healthy.", least=1, default=240)
+_wait = _seconds("--wait", "How long to wait for another bootstrap that is at work on the cluster.", least=0, default=0)
+# What every command has that changes nodes.
+changing = several(file, passphrase, _timeout, _wait)
+nodes = named("--nodes", help="Touch these nodes only, and no object of the API.")
+ignore = named(
     "--ignore-preflight-errors",
     "ignored",
-    callback=names,
-    metavar="NAME,…",
     help="Go on with these findings of preflight, or with all; a name stands for those that begin with it.",
 )
-skip_phases = click.option(
-    "--skip-phases",
-    callback=names,
-    metavar="NAME,…",
-    help="Leave what these phases made exactly as it is.",
-)
-output = click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml"]),
-    default="text",
-    show_default=True,
-    help="How to print the result.",
-)
+skip_phases = named("--skip-phases", help="Leave what these phases made exactly as it is.")
+output = form("text", "json", "yaml", help="How to print the result.")

@@ -11,10 +11,7 @@ from bootstrap.cli import options
 
 @click.command(epilog="\b\nExamples:\n  bootstrap remove w1\n  bootstrap remove cp3 --yes")
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE…")
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @options.yes
 def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, yes: bool) -> int:
     """Take nodes out of the cluster.

@@ -10,10 +10,7 @@ from bootstrap.cli import options
 
 
 @click.command(epilog="\b\nExamples:\n  bootstrap reset\n  bootstrap reset --purge")
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @click.option("--purge", is_flag=True, help="Delete etcd's data: it can't be had back.")
 @options.yes
 def command(path: Path, timeout: float, wait: float, *, purge: bool, yes: bool) -> int:

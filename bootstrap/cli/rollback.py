@@ -11,10 +11,7 @@ from bootstrap.cli import options
 
 @click.command(epilog="\b\nExamples:\n  bootstrap rollback\n  bootstrap rollback cp2 --yes")
 @click.argument("nodes", nargs=-1, metavar="[NODE…]")
-@options.file
-@options.passphrase
-@options.timeout
-@options.wait
+@options.changing
 @options.yes
 def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, yes: bool) -> int:
     """Give nodes back the files they had before their last change.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,16 +18,23 @@ def command() -> None:
     """Bring the state directory to another workstation, and put its keys under a passphrase."""
 
 
+def _copied(force: str) -> options.Option[Any]:
+    """Where the state is brought to or from."""
+    return options.several(
+        click.argument("copy", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE"),
+        options.file,
+        options.passphrase,
+        click.option("--force", is_flag=True, help=force),
+    )
+
+
 @command.command(
     "export",
     epilog="\b\nExamples:\n  bootstrap state export demo.state\n"
     "  bootstrap state export --passphrase-file ~/.backup-passphrase /srv/backup/demo.state --force",
 )
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
-@options.file
-@options.passphrase
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
-def leave(target: Path, path: Path, *, force: bool) -> None:
+@_copied("Write over a file that is there.")
+def leave(copy: Path, path: Path, *, force: bool) -> None:
     """Write the state directory to one file, under a passphrase.
 
     It is the backup of a cluster's keys, and the way to another workstation: bring cluster.yaml along, and import it
@@ -35,8 +43,8 @@ def leave(target: Path, path: Path, *, force: bool) -> None:
     from bootstrap import handover
     from bootstrap.cli import passphrase
 
-    head = handover.leave(path, target, passphrase.chosen, force=force)
-    click.echo(f"{target}: cluster {head.cluster} ({head.uid}) at epoch {head.epoch}")
+    head = handover.leave(path, copy, passphrase.chosen, force=force)
+    click.echo(f"{copy}: cluster {head.cluster} ({head.uid}) at epoch {head.epoch}")
 
 
 @command.command(
@@ -44,11 +52,8 @@ def leave(target: Path, path: Path, *, force: bool) -> None:
     epilog="\b\nExamples:\n  bootstrap state import demo.state\n"
     "  bootstrap state import /srv/backup/demo.state --force",
 )
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
-@options.file
-@options.passphrase
-@click.option("--force", is_flag=True, help="Also over another cluster's state, or a newer one; that is kept aside.")
-def take(source: Path, path: Path, *, force: bool) -> None:
+@_copied("Also over another cluster's state, or a newer one; that is kept aside.")
+def take(copy: Path, path: Path, *, force: bool) -> None:
     """Make what was exported the state of this cluster.yaml's cluster.
 
     Who imports can change the cluster as who exported could. Once one of them has, the other's state is older than the
@@ -57,7 +62,7 @@ def take(source: Path, path: Path, *, force: bool) -> None:
     from bootstrap import handover
     from bootstrap.cli import output, passphrase
 
-    taken = handover.take(path, source, passphrase.known, force=force)
+    taken = handover.take(path, copy, passphrase.known, force=force)
     if taken.aside:
         output.note(f"what was here before is in {taken.aside}")
     click.echo(f"cluster {taken.head.cluster} ({taken.head.uid}) at epoch {taken.head.epoch}: {taken.files} files")
