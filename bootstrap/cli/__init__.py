@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -109,6 +110,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point: every way a command can end, as an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    _heard_at_once()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than reading the file
     threading.excepthook = _unheard
     gc.set_threshold(200_000)  # what is imported stays: to look through it for garbage takes 0.1 s
@@ -137,6 +139,27 @@ def main() -> None:
         status = Code.FAILED
     gc.freeze()  # nor is it looked through at the end
     sys.exit(status or 0)
+
+
+def _heard_at_once() -> None:
+    """Lets another thread, which is told of every signal, end what the main thread waits for.
+
+    Python heeds a signal between two steps of the main thread: one that comes just before a wait goes unheard until
+    the wait is over, for minutes perhaps, and with it whoever pressed Ctrl-C.
+    """
+    main, wake = threading.get_ident(), signal.SIGURG  # which nobody else sends
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    signal.signal(wake, lambda *_: None)
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while number := os.read(told, 1):
+            for _ in range(3 if number[0] != wake else 0):  # the main thread may be slow to begin its wait
+                time.sleep(0.1)
+                signal.pthread_kill(main, wake)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def _terminated(*_: object) -> None:
