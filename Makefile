@@ -6,6 +6,8 @@ LAB := $(BIN)/python -m tests.lab
 DEMO ?= demo
 # Two at a time, each file's tests one after the other: nodes wait more than they compute.
 TWO := --numprocesses 2 --dist loadfile
+# Whatever the caller's environment says: without it every process compiles all of the program, and pytest every test.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help dev fmt check test test-fast lab demo golden bench sweep dist clean
 

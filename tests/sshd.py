@@ -176,9 +176,9 @@ def blackhole() -> Iterator[int]:
 
 
 def keygen(path: Path, *, kind: str = "ed25519", passphrase: str = "", form: str = "") -> Path:
-    """A new key pair."""
-    more = ("-m", form) if form else ()
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", path, *more], check=True)
+    """A new key pair, of a kind that is made and unlocked quickly."""
+    quick = (*(("-m", form) if form else ("-a", "1")), *(("-b", "2048") if kind == "rsa" else ()))
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", path, *quick], check=True)
     return path
 
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from bootstrap import credentials, images, spec, state
 from bootstrap.cli import cli
-from tests.cluster import Ended, environment
+from tests.commands import bootstrap
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("cryptography", "fabric", "httpx2", "jinja2", "paramiko", "pydantic", "rich", "yaml")
@@ -37,15 +37,6 @@ def here(tmp_path: Path) -> Path:
     """A directory with the cluster.yaml of a node that nobody can reach."""
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(NOBODY))
     return tmp_path
-
-
-def bootstrap(*words: str, at: Path, **variables: str) -> Ended:
-    """`bootstrap` with these words, to its end."""
-    program = (sys.executable, "-m", "bootstrap", *words)
-    done = subprocess.run(
-        program, cwd=at, env=environment() | variables, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -118,11 +109,7 @@ def test_completion_knows_commands_and_options(tmp_path: Path) -> None:
 
 def completion(at: Path, instruction: str, **variables: str) -> str:
     """What click's completion prints for our program."""
-    script = "import sys; sys.argv[0] = 'bootstrap'; from bootstrap.cli import main; main()"
-    clean = environment() | variables | {"_BOOTSTRAP_COMPLETE": instruction}
-    return subprocess.run(
-        [sys.executable, "-c", script], cwd=at, env=clean, check=True, capture_output=True, text=True
-    ).stdout
+    return bootstrap(at=at, _BOOTSTRAP_COMPLETE=instruction, **variables).out
 
 
 # Everything that people are told to type

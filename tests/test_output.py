@@ -29,7 +29,8 @@ from bootstrap.errors import Problem
 from bootstrap.hosts import Event
 from bootstrap.trace import Span
 from tests.cluster import environment
-from tests.test_cli import NOBODY, bootstrap
+from tests.commands import bootstrap
+from tests.test_cli import NOBODY
 
 DOCS = Path(__file__).parent.parent / "docs" / "output.md"
 

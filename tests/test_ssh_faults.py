@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from bootstrap.ssh.faults import FAULTS
 from tests.cluster import environment
+from tests.commands import bootstrap
 from tests.conftest import NewSshd
 from tests.sshd import Person, Sshd, blackhole, free_port, keygen
 
@@ -57,27 +57,13 @@ class Desk:
         tree = {"apiVersion": "bootstrap/v1", "kind": "Cluster", "name": "home", "nodes": [node]}
         (self.directory / "cluster.yaml").write_text(json.dumps(tree))
 
-    def bootstrap(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """To its end; nobody sits at a terminal."""
-        return subprocess.run(
-            [sys.executable, "-m", "bootstrap", *words],
-            cwd=self.directory,
-            env=environment() | {"PYTHONPATH": str(PAGE.parent.parent)} | more,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            start_new_session=True,
-        )
-
     def refused(self, *words: str, **more: str) -> None:
         """`plan` can't reach the node: exit code 5, these words, and what to type next; nothing was written."""
-        ended = self.bootstrap("plan", **more)
-        assert ended.returncode == 5, ended
-        assert [word for word in words if word not in ended.stderr] == [], ended.stderr
-        assert "\nnext: " in ended.stderr
-        assert "Traceback" not in ended.stderr
+        ended = bootstrap("plan", at=self.directory, **more)
+        assert ended.status == 5, ended
+        assert [word for word in words if word not in ended.err] == [], ended.err
+        assert "\nnext: " in ended.err
+        assert "Traceback" not in ended.err
         assert not list(self.directory.rglob("*.key"))
 
 
@@ -110,7 +96,7 @@ def test_an_unknown_host_key_is_told_and_accepted_when_asked_for(desk: Desk, tmp
     desk.refused("the host key of 127.0.0.1:", "is not known: it shows SHA256:", "ssh-keyscan")
     assert not known.exists()
     desk.describe(hostKey=None, hostKeyPolicy="accept-new")
-    assert "host key" not in desk.bootstrap("plan").stderr
+    assert "host key" not in bootstrap("plan", at=tmp_path).err
     assert known.read_text() == f"[127.0.0.1]:{desk.sshd.port} {desk.sshd.shown()}\n"
     other = " ".join(Path(f"{keygen(tmp_path / 'other')}.pub").read_text().split()[:2])
     known.write_text(f"[127.0.0.1]:{desk.sshd.port} {other}\n")
@@ -125,9 +111,9 @@ def test_a_wrong_sudo_password_a_lecture_and_requiretty_are_told(desk: Desk, som
     desk.refused("SUDO_PASSWORD, which cluster.yaml names for a secret, is not there")
     desk.refused(f"the sudo password of {somebody.name} is wrong", "the right one", SUDO_PASSWORD="wrong")
     somebody.sudoers("Defaults:ME lecture=always", "ME ALL=(ALL) ALL")
-    lectured = desk.bootstrap("plan", SUDO_PASSWORD=somebody.password)
-    assert "sudo" not in lectured.stderr
-    assert lectured.returncode != 5, lectured.stderr  # as root it was: what it found is another matter
+    lectured = bootstrap("plan", at=desk.directory, SUDO_PASSWORD=somebody.password)
+    assert "sudo" not in lectured.err
+    assert lectured.status != 5, lectured.err  # as root it was: what it found is another matter
     somebody.sudoers("Defaults:ME requiretty", "ME ALL=(ALL) NOPASSWD: ALL")
     desk.refused("wants a terminal", f"Defaults:{somebody.name} !requiretty", SUDO_PASSWORD="any")
 

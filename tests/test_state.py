@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +19,22 @@ from bootstrap import credentials, handover, rendered, sealed, state
 from bootstrap.errors import Code, Problem
 from bootstrap.machines import Opened
 from bootstrap.state import Store
-from pki import keys
+from pki import keys, pkcs8
 from tests.cluster import Ended, environment
+from tests.commands import bootstrap
 from tests.stores import NOW, ONE, cluster, issued_for
-from tests.test_cli import bootstrap
 
 SECRET = "correct horse battery"
 AUTHORITIES_KEYS = ("pki/ca.key", "pki/etcd/ca.key", "pki/front-proxy-ca.key")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cheap() -> Iterator[None]:
+    """What is under a passphrase here can be guessed quickly; what the commands seal can't."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "COST", 2**10)
+        patch.setattr(pkcs8, "ROUNDS", 1000)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +337,7 @@ def test_what_was_exported_is_known_where_it_was_imported(tmp_path: Path, desk: 
     assert (ended.status, "next: bootstrap plan" in ended.err) == (0, True), ended
     assert known(other) == known(desk)
     assert (tmp_path / "demo.state").stat().st_mode & 0o777 == 0o600
+    assert json.loads((tmp_path / "demo.state").read_text())["scrypt"]["n"] == 2**17
 
 
 def test_nothing_of_the_state_can_be_read_in_what_was_exported(copied: Path) -> None:
@@ -519,6 +530,8 @@ def test_the_authorities_keys_are_encrypted_and_decrypted(desk: Path, issued: Ma
     assert {name for name in issued if known(desk)[name] != issued[name]} == set(AUTHORITIES_KEYS)
     for name in AUTHORITIES_KEYS:
         assert b"ENCRYPTED PRIVATE KEY" in known(desk)[name]
+        der = b64decode(b"".join(known(desk)[name].splitlines()[1:-1]))
+        assert bytes((0x02, 3)) + (600_000).to_bytes(3, "big") in der, "rounds of PBKDF2"
     ended = bootstrap("state", "encrypt", "--passphrase-file", secret, at=desk)
     assert (ended.status, "nothing to do" in ended.err) == (0, True)
     refused(bootstrap("state", "decrypt", at=desk, BOOTSTRAP_PASSPHRASE="wrong"), 5, "does not open")
