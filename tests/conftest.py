@@ -1,4 +1,4 @@
-"""Fixtures: labs of real nodes, gone when the test is over."""
+"""Fixtures: labs of real nodes, gone when the test is over; clusters; and throw-away sshds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests import sshd
+from bootstrap.spec.model import Cluster
+from tests import sshd, stores
+from tests.cluster import Desk, desk
 from tests.lab import Lab, down, names, up
 from tests.lab.toolchain import install_packages, require_root
 from tests.sshd import Person, Sshd
@@ -22,19 +24,9 @@ LABS = {"lab", "new_lab", "fresh_node"}  # fixtures that need real nodes
 
 
 class NewLab(Protocol):
-    """Makes a lab that is removed after the test; arguments as of `tests.lab.up`."""
+    """Makes a lab of one node that is removed after the test; keys and cluster.yaml go to the directory."""
 
-    def __call__(
-        self,
-        *,
-        nodes: int = 1,
-        workers: int = 0,
-        version: str | None = None,
-        containerd: int | None = None,
-        load_balancer: bool = False,
-        also: tuple[str, ...] = (),
-        directory: Path | None = None,
-    ) -> Lab: ...
+    def __call__(self, *, directory: Path | None = None) -> Lab: ...
 
 
 class NewSshd(Protocol):
@@ -66,31 +58,11 @@ def lab_names() -> Iterator[Iterator[str]]:
 
 @pytest.fixture
 def new_lab(lab_names: Iterator[str]) -> Iterator[NewLab]:
-    """Makes labs of any shape, each with its own nodes, network and cluster.yaml."""
+    """Makes labs, each with its own node, network and cluster.yaml."""
     made: list[Lab] = []
 
-    def make(
-        *,
-        nodes: int = 1,
-        workers: int = 0,
-        version: str | None = None,
-        containerd: int | None = None,
-        load_balancer: bool = False,
-        also: tuple[str, ...] = (),
-        directory: Path | None = None,
-    ) -> Lab:
-        made.append(
-            up(
-                next(lab_names),
-                nodes=nodes,
-                workers=workers,
-                version=version,
-                containerd=containerd,
-                load_balancer=load_balancer,
-                also=also,
-                directory=directory,
-            )
-        )
+    def make(*, directory: Path | None = None) -> Lab:
+        made.append(up(next(lab_names), nodes=1, directory=directory))
         return made[-1]
 
     yield make
@@ -142,3 +114,29 @@ def lab(lab_names: Iterator[str]) -> Iterator[Lab]:
     made = up(next(lab_names), nodes=1)
     yield made
     made.down()
+
+
+@pytest.fixture(scope="module")
+def untouched(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A workstation for the session's node, on which nothing of ours lies."""
+    lab.fresh("cp1")
+    return desk(lab, tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="module")
+def cluster(untouched: Desk) -> Desk:
+    """Founded on that node by `init`; every test leaves it as cluster.yaml says."""
+    untouched.done("init")
+    return untouched
+
+
+@pytest.fixture(scope="session")
+def demo() -> Cluster:
+    """A cluster of four nodes, which needs none."""
+    return stores.cluster({})
+
+
+@pytest.fixture(scope="session")
+def issued(demo: Cluster) -> Mapping[str, bytes]:
+    """What is in its store, for those who only look."""
+    return stores.issued_for(demo)

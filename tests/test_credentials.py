@@ -42,17 +42,6 @@ PAIRS_OF_A_CONTROL_PLANE_NODE = (
 )
 
 
-@pytest.fixture(scope="module")
-def demo() -> Cluster:
-    return cluster({})
-
-
-@pytest.fixture(scope="module")
-def issued(demo: Cluster) -> Mapping[str, bytes]:
-    """The store of the demo cluster, for those who only look."""
-    return issued_for(demo)
-
-
 def by_path(demo: Cluster, store: Mapping[str, bytes], node: str) -> dict[str, File]:
     return {file.path: file for file in credentials.files(demo, store, demo.node(node))}
 

@@ -12,8 +12,7 @@ import pytest
 from cryptography import x509
 
 from pki import Authority, Request, Usage
-from tests.cluster import DIRECTORY, PARTS, Desk, desk, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import DIRECTORY, PARTS, Desk, record, root, running, until
 from tests.test_killed import says
 from tests.test_output import schema
 
@@ -24,13 +23,11 @@ CANARY = "c4n4ry-7f3a"
 
 
 @pytest.fixture(scope="module")
-def founded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def founded(untouched: Desk) -> Desk:
     """A founded cluster for this module."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("drift"))
-    here.done("init")
-    until(lambda: here.bootstrap("verify").status == 0)
-    return here
+    untouched.done("init")
+    until(lambda: untouched.bootstrap("verify").status == 0)
+    return untouched
 
 
 @pytest.fixture

@@ -12,35 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bootstrap.cli.interrupt import ASKED
 from bootstrap.state import Store
-from tests.cluster import DIRECTORY, PARTS, Desk, desk, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import DIRECTORY, PARTS, Desk, record, root, running, until
 from tests.test_output import schema
 
 SCHEDULER, MANAGER = "kube-scheduler", "kube-controller-manager"
 PLANTED = "planted-canary-4711"
 
 
-@pytest.fixture(scope="module")
-def node(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A node nobody has touched; the tests below go on from one another."""
-    lab.fresh("cp1")
-    return desk(lab, tmp_path_factory.mktemp("explained"))
-
-
-@pytest.fixture(scope="module")
-def cluster(node: Desk) -> Desk:
-    """Founded, whatever was interrupted before."""
-    node.done("init")
-    return node
-
-
-def test_ctrl_c_twice_stops_at_once_and_once_finishes_the_turn(node: Desk, tmp_path: Path) -> None:
+def test_ctrl_c_twice_stops_at_once_and_once_finishes_the_turn(untouched: Desk, tmp_path: Path) -> None:
     log = tmp_path / "twice"
-    begun = node.start("init", log=log)
+    begun = untouched.start("init", log=log)
     until(lambda: re.search(r"cp1\] \d+ files", log.read_text()), seconds=120)
     begun.send_signal(signal.SIGINT)
     until(lambda: ASKED in log.read_text())
@@ -53,19 +36,19 @@ def test_ctrl_c_twice_stops_at_once_and_once_finishes_the_turn(node: Desk, tmp_p
     assert "next: run the same command again" in log.read_text()
 
     log = tmp_path / "once"
-    begun = node.start("init", log=log)
+    begun = untouched.start("init", log=log)
     until(lambda: re.search(r"cp1\] \d+ files", log.read_text()), seconds=240)
     begun.send_signal(signal.SIGTERM)
     assert begun.wait(300) == 130, log.read_text()
     assert "stopped, as asked; what was under way is done" in log.read_text()
     assert "next: run the same command again" in log.read_text()
     assert "Traceback" not in log.read_text()
-    assert record(node.node)["settled"]
-    assert running(node.node).keys() == {*PARTS, "kubelet"}
+    assert record(untouched.node)["settled"]
+    assert running(untouched.node).keys() == {*PARTS, "kubelet"}
 
-    node.done("init")
-    until(node.ready)
-    assert node.plan()["waves"] == []
+    untouched.done("init")
+    until(untouched.ready)
+    assert untouched.plan()["waves"] == []
 
 
 def test_a_healthy_node_is_told_to_be_so_and_nothing_is_written_there(cluster: Desk, tmp_path: Path) -> None:

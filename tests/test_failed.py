@@ -8,20 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import DIRECTORY, PARTS, Desk, Ended, desk, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import DIRECTORY, PARTS, Desk, Ended, record, root, running, until
 
 EARLY = 200.0  # seconds; a node may take 240 to get healthy, and nobody waits so long for what can't mend itself
 WRONG: dict[str, Any] = {"extraArgs": [{"name": "no-such-flag", "value": "1"}]}
 
 
 @pytest.fixture(scope="module")
-def unfounded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def unfounded(untouched: Desk) -> Desk:
     """A fresh node, and a cluster.yaml with a flag that kube-scheduler does not know."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("failed"))
-    here.describe(scheduler=WRONG)
-    return here
+    untouched.describe(scheduler=WRONG)
+    return untouched
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 
 from bootstrap import credentials, tunnel
 from bootstrap.state import Store
-from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, desk, names_in, root, running, until
-from tests.lab import Lab, Node
+from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, names_in, root, running, until
+from tests.lab import Node
 
 # Takes half of what it is sent, and then stands still.
 HALF_A_TAR = """#!/bin/sh
@@ -26,18 +26,11 @@ KEYS = "grep -rlE -e '-----BEGIN [A-Z ]*PRIVATE KEY' /etc /home /opt /root /run 
 
 
 @pytest.fixture(scope="module")
-def node(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A node nobody has touched, and a workstation for it; the tests below go on from one another."""
-    lab.fresh("cp1")
-    return desk(lab, tmp_path_factory.mktemp("faults"))
-
-
-@pytest.fixture(scope="module")
-def cluster(node: Desk) -> Desk:
+def cluster(untouched: Desk) -> Desk:
     """Founded, whatever went wrong before."""
-    node.done("init")
-    until(node.ready)
-    return node
+    untouched.done("init")
+    until(untouched.ready)
+    return untouched
 
 
 @contextmanager
@@ -50,37 +43,37 @@ def put(node: Node, path: str, content: str) -> Iterator[None]:
         node.exec("rm", path)
 
 
-def test_a_line_cut_in_the_middle_of_the_push_leaves_no_half_of_a_manifest(node: Desk, tmp_path: Path) -> None:
-    node.node.exec("mkdir", "-p", DIRECTORY)
-    manifests, log = root(node.node) / DIRECTORY[1:], tmp_path / "log"
-    with put(node.node, "/usr/local/bin/tar", HALF_A_TAR), names_in(manifests) as names:
-        begun = node.start("init", log=log)
-        until((root(node.node) / "run/half").exists)
-        node.node.exec("pkill", "-KILL", "-f", "^sshd: root")
+def test_a_line_cut_in_the_middle_of_the_push_leaves_no_half_of_a_manifest(untouched: Desk, tmp_path: Path) -> None:
+    untouched.node.exec("mkdir", "-p", DIRECTORY)
+    manifests, log = root(untouched.node) / DIRECTORY[1:], tmp_path / "log"
+    with put(untouched.node, "/usr/local/bin/tar", HALF_A_TAR), names_in(manifests) as names:
+        begun = untouched.start("init", log=log)
+        until((root(untouched.node) / "run/half").exists)
+        untouched.node.exec("pkill", "-KILL", "-f", "^sshd: root")
         assert begun.wait(120) in (1, 4, 5), log.read_text()
-    assert f"the connection to {node.node.address} broke" in log.read_text()
+    assert f"the connection to {untouched.node.address} broke" in log.read_text()
     assert "next: " in log.read_text()
     assert "Traceback" not in log.read_text()
     assert names == set()
-    assert not running(node.node)
-    node.node.exec("pkill", "-f", "^sleep 1000")
+    assert not running(untouched.node)
+    untouched.node.exec("pkill", "-f", "^sleep 1000")
 
 
-def test_power_lost_in_the_middle_of_a_turn_is_made_good_by_the_next_run(node: Desk, tmp_path: Path) -> None:
+def test_power_lost_in_the_middle_of_a_turn_is_made_good_by_the_next_run(untouched: Desk, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    begun = node.start("init", "--timeout", "60", log=log)
-    disk = root(node.node)
+    begun = untouched.start("init", "--timeout", "60", log=log)
+    disk = root(untouched.node)
     until((disk / "var/lib/bootstrap/turn/kubelet-stopped").exists)
-    node.node.kill()
+    untouched.node.kill()
     try:
         assert begun.wait(200) in (1, 4, 5), log.read_text()
         assert "next: " in log.read_text()
     finally:
-        node.node.start()
-    node.done("init")
-    assert running(node.node).keys() == {*PARTS, "kubelet"}
-    assert {path.name for path in (root(node.node) / DIRECTORY[1:]).iterdir()} == MANIFESTS
-    assert node.plan()["waves"] == []
+        untouched.node.start()
+    untouched.done("init")
+    assert running(untouched.node).keys() == {*PARTS, "kubelet"}
+    assert {path.name for path in (root(untouched.node) / DIRECTORY[1:]).iterdir()} == MANIFESTS
+    assert untouched.plan()["waves"] == []
 
 
 def test_no_key_is_anywhere_but_in_files_of_roots_alone(cluster: Desk) -> None:

@@ -16,8 +16,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, Ended, desk, names_in, pod, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, Ended, names_in, pod, record, root, running, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,12 @@ class Founded:
 
 
 @pytest.fixture(scope="module")
-def founded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Founded:
+def founded(untouched: Desk) -> Founded:
     """Founded once; every test leaves the cluster as it was."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("init"))
-    here.node.exec("mkdir", "-p", DIRECTORY)
-    with names_in(root(here.node) / DIRECTORY[1:]) as names:
-        init = here.bootstrap("init")
-    return Founded(here, init, names)
+    untouched.node.exec("mkdir", "-p", DIRECTORY)
+    with names_in(root(untouched.node) / DIRECTORY[1:]) as names:
+        init = untouched.bootstrap("init")
+    return Founded(untouched, init, names)
 
 
 @pytest.fixture

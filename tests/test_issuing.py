@@ -17,16 +17,6 @@ from tests.judges import openssl_refuses
 from tests.stores import AUTHORITIES, NOW, ONE, SERVER, THREE, cluster, issued_for, parsed, signed, usages_of
 
 
-@pytest.fixture(scope="module")
-def demo() -> Cluster:
-    return cluster({})
-
-
-@pytest.fixture(scope="module")
-def issued(demo: Cluster) -> Mapping[str, bytes]:
-    return issued_for(demo)
-
-
 @pytest.fixture
 def store(issued: Mapping[str, bytes]) -> dict[str, bytes]:
     """A copy to change."""

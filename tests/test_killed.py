@@ -16,19 +16,16 @@ import pytest
 
 from bootstrap import credentials, tunnel
 from bootstrap.state import Store
-from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, desk, record, root, running, until
-from tests.lab import Lab, Node
+from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, record, root, running, until
+from tests.lab import Node
 
 Reached = Callable[[Desk, str], bool]  # the log of `bootstrap` so far
 
 
 @pytest.fixture(scope="module")
-def reference(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, dict[str, object]]:
+def reference(cluster: Desk) -> tuple[Desk, dict[str, object]]:
     """A cluster that was founded without any trouble, and the record it left on its node."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("killed"))
-    here.done("init")
-    return here, record(here.node)
+    return cluster, record(cluster.node)
 
 
 @pytest.fixture

@@ -11,15 +11,6 @@ from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, desk, root, running
 from tests.lab import Lab, Node
 
 
-@pytest.fixture(scope="module")
-def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """Founded once; every test leaves the cluster as it was."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("kubelet"))
-    here.done("init")
-    return here
-
-
 def arguments(cluster: Desk, part: str) -> list[str]:
     """The command line a part runs with; nothing when it does not run."""
     process = running(cluster.node).get(part)

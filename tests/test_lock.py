@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import PARTS, Desk, Ended, desk, epoch, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import PARTS, Desk, Ended, epoch, record, root, running, until
 from tests.test_killed import on_node, signalled
 
 LOCK = "run/bootstrap.lock"
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """Founded; every test leaves it as cluster.yaml says."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("lock"))
-    here.done("init")
-    return here
 
 
 @pytest.fixture

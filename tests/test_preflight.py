@@ -15,7 +15,7 @@ import pytest
 
 from bootstrap import images, spec
 from tests.cluster import DIRECTORY, PARTS, Desk, Ended, desk, root, running, until
-from tests.lab import Lab, down, up
+from tests.lab import down, up
 from tests.test_explained import wrong_date
 from tests.test_output import schema
 from tests.test_reset import look
@@ -26,10 +26,9 @@ CONFIG = "/etc/containerd/config.toml"
 
 
 @pytest.fixture(scope="module")
-def here(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A node nobody has touched; every test mends what it broke, and the last one founds a cluster there."""
-    lab.fresh("cp1")
-    return desk(lab, tmp_path_factory.mktemp("preflight"))
+def here(untouched: Desk) -> Desk:
+    """Every test mends what it broke, and the last one founds a cluster there."""
+    return untouched
 
 
 def findings(here: Desk, *words: str, status: int) -> dict[str, dict[str, Any]]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cluster import Desk, Ended, desk, pod, root, running, until
-from tests.lab import Lab, Node
+from tests.cluster import Desk, Ended, pod, root, running, until
+from tests.lab import Node
 
 # What a node is, but for its logs: files by mode and content, mounts, links, programs, settings, packet filters.
 LOOK = r"""
@@ -48,10 +48,9 @@ def look(node: Node) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def left(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Left:
+def left(untouched: Desk) -> Left:
     """Founded, used by a pod, and reset, once."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("reset"))
+    here = untouched
     found = look(here.node)
     here.done("init")
     until(here.ready)

@@ -7,19 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.cluster import PARTS, Desk, Ended, desk, environment, root, running, until
-from tests.lab import Lab
+from tests.cluster import PARTS, Desk, Ended, environment, root, running, until
 from tests.test_automation import blocks
 from tests.test_refused import OTHER
-
-
-@pytest.fixture(scope="module")
-def fresh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A workstation, and a pristine node."""
-    lab.fresh("cp1")
-    return desk(lab, tmp_path_factory.mktemp("reuse"))
 
 
 def ansible(here: Desk, *words: str) -> Ended:
@@ -39,32 +29,32 @@ def ansible(here: Desk, *words: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_ansible_reaches_a_node_by_the_key_that_is_pinned_and_by_no_other(fresh: Desk) -> None:
-    reached = ansible(fresh, "control_plane", "-m", "raw", "-a", "id -un; hostname")
+def test_ansible_reaches_a_node_by_the_key_that_is_pinned_and_by_no_other(untouched: Desk) -> None:
+    reached = ansible(untouched, "control_plane", "-m", "raw", "-a", "id -un; hostname")
     assert (reached.status, re.findall(r"^\w+$", reached.out, re.MULTILINE)) == (0, ["root", "cp1"]), reached
-    before = fresh.file.read_text()
-    (node,) = fresh.tree()["nodes"]
-    fresh.describe(nodes=[node | {"ssh": node["ssh"] | {"hostKey": OTHER}}])
-    refused = ansible(fresh, "control_plane", "-m", "raw", "-a", "true")
-    fresh.file.write_text(before)
+    before = untouched.file.read_text()
+    (node,) = untouched.tree()["nodes"]
+    untouched.describe(nodes=[node | {"ssh": node["ssh"] | {"hostKey": OTHER}}])
+    refused = ansible(untouched, "control_plane", "-m", "raw", "-a", "true")
+    untouched.file.write_text(before)
     assert refused.status != 0
     assert "HOST IDENTIFICATION HAS CHANGED" in refused.out + refused.err
 
 
-def test_what_was_rendered_brings_a_node_up_without_us(fresh: Desk) -> None:
-    fresh.done("render", "-o", "out")
-    out = fresh.directory / "out"
+def test_what_was_rendered_brings_a_node_up_without_us(untouched: Desk) -> None:
+    untouched.done("render", "-o", "out")
+    out = untouched.directory / "out"
     tar = subprocess.run(
         ["tar", "-C", str(out / "nodes/cp1"), "--owner=0", "--group=0", "-c", "."], check=True, capture_output=True
     ).stdout
-    disk = root(fresh.node)
+    disk = root(untouched.node)
     subprocess.run(["tar", "-C", str(disk), "-x", "--no-overwrite-dir"], input=tar, check=True)
     (script,) = blocks("sh", "on a node")
-    fresh.node.shell(script)
-    fresh.state.mkdir(parents=True)
-    (fresh.state / "admin.conf").write_bytes((out / "nodes/cp1/etc/kubernetes/admin.conf").read_bytes())
-    until(lambda: fresh.kubectl("get", "--raw", "/readyz") == "ok", seconds=120)
-    assert running(fresh.node).keys() >= set(PARTS)
+    untouched.node.shell(script)
+    untouched.state.mkdir(parents=True)
+    (untouched.state / "admin.conf").write_bytes((out / "nodes/cp1/etc/kubernetes/admin.conf").read_bytes())
+    until(lambda: untouched.kubectl("get", "--raw", "/readyz") == "ok", seconds=120)
+    assert running(untouched.node).keys() >= set(PARTS)
     put = ("apply", "--server-side", "-f", str(out / "objects.yaml"))
-    until(lambda: fresh.kubectl("--kubeconfig", str(out / "super-admin.conf"), *put), seconds=120)
-    until(fresh.ready, seconds=120)
+    until(lambda: untouched.kubectl("--kubeconfig", str(out / "super-admin.conf"), *put), seconds=120)
+    until(untouched.ready, seconds=120)

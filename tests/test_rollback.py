@@ -5,21 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
-from tests.cluster import DIRECTORY, PARTS, Desk, desk, record, root, running, until
-from tests.lab import Lab
+from tests.cluster import DIRECTORY, PARTS, Desk, record, root, running, until
 
 MANIFEST = f"{DIRECTORY[1:]}/kube-apiserver.yaml"
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """Founded by `init`."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("rollback"))
-    here.done("init")
-    return here
 
 
 def status(cluster: Desk) -> dict[str, Any]:

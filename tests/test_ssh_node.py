@@ -6,18 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import PARTS, Desk, desk, running, until
-from tests.lab import Lab
+from tests.cluster import PARTS, Desk, running, until
 
 NOISE = "echo Welcome to cp1, do not panic; echo 'and mind the gap' >&2; export PATH=/usr/bin:/bin"
 HARDENED = "AllowTcpForwarding no\nPermitRootLogin no\nX11Forwarding no\nMaxSessions 10\n"
 
 
 @pytest.fixture(scope="module")
-def hardened(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def hardened(untouched: Desk) -> Desk:
     """Nobody has been there, but who hardened it."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("hardened"))
+    here = untouched
     here.node.exec("tee", "/etc/ssh/sshd_config.d/hardened.conf", stdin=HARDENED)
     here.node.exec("systemctl", "reload", "ssh")
     here.node.shell(

@@ -10,16 +10,6 @@ import pytest
 from bootstrap.state import Store
 from pki import keys
 from tests.cluster import Desk, Ended, desk, epoch, record
-from tests.lab import Lab
-
-
-@pytest.fixture(scope="module")
-def first(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The workstation from which the cluster was founded."""
-    lab.fresh("cp1")
-    here = desk(lab, tmp_path_factory.mktemp("first"))
-    here.done("init")
-    return here
 
 
 @pytest.fixture(scope="module")
@@ -52,37 +42,37 @@ def refused(ended: Ended, status: int, *words: str) -> None:
 
 
 def test_a_second_workstation_takes_over_and_the_first_is_refused_until_it_has_the_state_again(
-    first: Desk, tmp_path: Path, secret: str
+    cluster: Desk, tmp_path: Path, secret: str
 ) -> None:
-    second = desk(first.lab, tmp_path)
+    second = desk(cluster.lab, tmp_path)
     refused(second.bootstrap("plan"), 6, "belongs to a cluster whose keys are not in", "bootstrap state import FILE")
-    handed(first, second, secret)
+    handed(cluster, second, secret)
     assert second.plan()["waves"] == []
     pods(second, 101)
     second.done("apply", "--yes")
-    was, knows = record(first.node), epoch(first.node)
-    pods(first, 102)
+    was, knows = record(cluster.node), epoch(cluster.node)
+    pods(cluster, 102)
     for words in (("plan",), ("apply", "--yes")):
-        refused(first.bootstrap(*words), 6, "older than the nodes", f"epoch {knows}", "bootstrap state export FILE")
-    assert (record(first.node), epoch(first.node)) == (was, knows)
-    handed(second, first, secret)
-    assert first.plan()["waves"] == []
+        refused(cluster.bootstrap(*words), 6, "older than the nodes", f"epoch {knows}", "bootstrap state export FILE")
+    assert (record(cluster.node), epoch(cluster.node)) == (was, knows)
+    handed(second, cluster, secret)
+    assert cluster.plan()["waves"] == []
 
 
 def test_a_name_that_is_new_needs_the_passphrase_of_the_keys_and_another_change_does_not(
-    first: Desk, secret: str
+    cluster: Desk, secret: str
 ) -> None:
-    first.done("state", "encrypt", "--passphrase-file", secret)
-    pods(first, 103)
-    first.done("apply", "--yes")
-    before = record(first.node)
-    first.describe(apiServer={"certSANs": ["more.example"]})
-    refused(first.bootstrap("apply", "--yes"), 5, "passphrase of the authorities' keys", "--passphrase-file")
-    assert record(first.node) == before
-    first.done("apply", "--yes", "--passphrase-file", secret)
-    assert first.plan()["waves"] == [], "and from now on nobody is asked"
-    store = Store(first.state)
+    cluster.done("state", "encrypt", "--passphrase-file", secret)
+    pods(cluster, 103)
+    cluster.done("apply", "--yes")
+    before = record(cluster.node)
+    cluster.describe(apiServer={"certSANs": ["more.example"]})
+    refused(cluster.bootstrap("apply", "--yes"), 5, "passphrase of the authorities' keys", "--passphrase-file")
+    assert record(cluster.node) == before
+    cluster.done("apply", "--yes", "--passphrase-file", secret)
+    assert cluster.plan()["waves"] == [], "and from now on nobody is asked"
+    store = Store(cluster.state)
     assert keys.encrypted(store["pki/ca.key"])
-    assert "more.example" in first.node.exec(
+    assert "more.example" in cluster.node.exec(
         *("openssl", "x509", "-in", "/etc/kubernetes/pki/apiserver.crt", "-noout", "-ext", "subjectAltName")
     )
