@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import yaml
 
 from bootstrap.errors import Problem
-from tests.lab import Lab, Node, binaries
+from tests.lab import Lab, Node, binaries, up
 from tests.lab.podman import inspect
 
 T = TypeVar("T")
@@ -73,6 +73,15 @@ class Desk:
         """Set these fields of cluster.yaml; None takes one away."""
         tree = {name: value for name, value in (self.tree() | fields).items() if value is not None}
         self.file.write_text(yaml.safe_dump(tree, sort_keys=False, width=1000))
+
+    @contextmanager
+    def described(self) -> Iterator[None]:
+        """The cluster's description may be changed in the block: it is put back."""
+        before = self.file.read_text()
+        try:
+            yield
+        finally:
+            self.file.write_text(before)
 
     def start(self, *words: str, log: Path) -> subprocess.Popen[bytes]:
         """`bootstrap` with these words, begun; it writes to the log, and nobody answers its questions."""
@@ -139,6 +148,16 @@ def desk(lab: Lab, directory: Path) -> Desk:
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copy(lab.cluster_file, directory)
     return Desk(lab, directory)
+
+
+@contextmanager
+def nodes_of_its_own(name: str, directory: Path, **shape: Any) -> Iterator[Desk]:
+    """A workstation for a new lab of this shape (arguments of `tests.lab.up`), which is gone afterwards."""
+    lab = up(name, **shape)
+    try:
+        yield desk(lab, directory)
+    finally:
+        lab.down()
 
 
 def environment() -> dict[str, str]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import PARTS, Desk, desk, pod, running, until
-from tests.lab import down, up
+from tests.cluster import PARTS, Desk, nodes_of_its_own, pod, running, until
 
 pytestmark = pytest.mark.lab
 
@@ -15,13 +14,9 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def cluster(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One node, on which `bootstrap init` has ended well."""
-    lab = up(next(lab_names), nodes=1, containerd=2)
-    try:
-        here = desk(lab, tmp_path_factory.mktemp("containerd2"))
+    with nodes_of_its_own(next(lab_names), tmp_path_factory.mktemp("desk"), nodes=1, containerd=2) as here:
         here.done("init")
         yield here
-    finally:
-        down(lab.name)
 
 
 def endpoints(cluster: Desk) -> list[tuple[str, int]]:

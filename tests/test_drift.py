@@ -33,17 +33,15 @@ def founded(untouched: Desk) -> Desk:
 @pytest.fixture
 def asking(founded: Desk) -> Iterator[Desk]:
     """The founded cluster, whose file is put back afterwards: for what is only asked."""
-    before = founded.file.read_text()
-    yield founded
-    founded.file.write_text(before)
+    with founded.described():
+        yield founded
 
 
 @pytest.fixture
 def cluster(founded: Desk) -> Iterator[Desk]:
     """The founded cluster: its file is put back and applied afterwards, and verify has nothing more to tell."""
-    before = founded.file.read_text()
-    yield founded
-    founded.file.write_text(before)
+    with founded.described():
+        yield founded
     founded.done("apply", "--yes")
     assert until(lambda: founded.bootstrap("verify").status == 0, seconds=120)
 

@@ -48,9 +48,8 @@ def cluster(founded: Founded) -> Desk:
 @pytest.fixture
 def changing(cluster: Desk) -> Iterator[Desk]:
     """The founded cluster, whose file may be changed: it is put back, and applied, afterwards."""
-    before = cluster.file.read_text()
-    yield cluster
-    cluster.file.write_text(before)
+    with cluster.described():
+        yield cluster
     cluster.done("apply", "--yes")
 
 

@@ -16,8 +16,8 @@ from ssl import CERT_NONE, create_default_context
 
 import pytest
 
-from tests.cluster import Desk, Ended, desk, pod, root, until
-from tests.lab import Lab, up
+from tests.cluster import Desk, Ended, nodes_of_its_own, pod, root, until
+from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -41,26 +41,22 @@ class Joined:
 @pytest.fixture(scope="module")
 def joined(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
     """Founded, changed, and joined, once."""
-    lab = up(next(lab_names), nodes=1, workers=2)
-    try:
-        here = desk(lab, tmp_path_factory.mktemp("kubeadm-join"))
+    with nodes_of_its_own(next(lab_names), tmp_path_factory.mktemp("desk"), nodes=1, workers=2) as here:
         every = here.tree()
         nodes = [node for node in every["nodes"] if node["name"] != "w2"]
         here.describe(networking={**every["networking"], "plugin": "none"}, nodes=nodes[:1])
         init = here.bootstrap("init")
-        network(lab)
+        network(here.lab)
         early = here.bootstrap("token", "create")
         here.describe(kubeadmJoin=True)
         here.done("apply", "--yes")
         line = here.done("token", "create", "--description", "for w2").out
-        w2 = lab.node("w2")
+        w2 = here.lab.node("w2")
         w2.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
         w2.exec(*line.split(), IGNORED)
         until(lambda: [each for each in requests(here) if each["spec"]["username"] == "system:node:w2"])
         waits = here.bootstrap("status", "-o", "json"), here.bootstrap("status")
         yield Joined(here, init, early, line, waits, here.bootstrap("apply", "--yes"))
-    finally:
-        lab.down()
 
 
 def network(lab: Lab) -> None:

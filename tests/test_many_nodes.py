@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients import clients
-from tests.cluster import Desk, desk, pod, record, until
-from tests.lab import down, up
+from tests.cluster import Desk, nodes_of_its_own, pod, record, until
 
 pytestmark = pytest.mark.lab
 
@@ -17,13 +16,10 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def cluster(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The cluster, founded by one `bootstrap init`."""
-    lab = up(next(lab_names), nodes=3, workers=1, load_balancer=True)
-    try:
-        here = desk(lab, tmp_path_factory.mktemp("many"))
+    place, shape = tmp_path_factory.mktemp("desk"), {"nodes": 3, "workers": 1, "load_balancer": True}
+    with nodes_of_its_own(next(lab_names), place, **shape) as here:
         here.done("init")
         yield here
-    finally:
-        down(lab.name)
 
 
 def healthy(cluster: Desk) -> bool:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bootstrap import versions
-from tests.cluster import Desk, desk, environment, record, root, running, until
-from tests.lab import Node, down, up
+from tests.cluster import Desk, environment, nodes_of_its_own, record, root, running, until
+from tests.lab import Node
 
 pytestmark = pytest.mark.lab
 
@@ -38,13 +38,9 @@ main()
 @pytest.fixture(scope="module")
 def cluster(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Three nodes that nobody has touched, behind a balancer."""
-    lab = up(next(lab_names), nodes=3, load_balancer=True)
-    try:
-        here = desk(lab, tmp_path_factory.mktemp("membership"))
+    with nodes_of_its_own(next(lab_names), tmp_path_factory.mktemp("desk"), nodes=3, load_balancer=True) as here:
         (here.directory / "whole.yaml").write_text(here.file.read_text())
         yield here
-    finally:
-        down(lab.name)
 
 
 def naming(cluster: Desk, *names: str) -> None:

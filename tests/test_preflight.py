@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from bootstrap import images, spec
-from tests.cluster import DIRECTORY, PARTS, Desk, Ended, desk, root, running, until
-from tests.lab import down, up
+from tests.cluster import DIRECTORY, PARTS, Desk, Ended, nodes_of_its_own, root, running, until
 from tests.test_explained import wrong_date
 from tests.test_output import schema
 from tests.test_reset import look
@@ -302,11 +301,8 @@ def test_images_are_pulled_where_they_are_missing_and_nothing_else_is_changed(
 @pytest.fixture(scope="module")
 def pair(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Two control-plane nodes that nothing was done to."""
-    lab = up(next(lab_names), nodes=2, load_balancer=True)
-    try:
-        yield desk(lab, tmp_path_factory.mktemp("pair"))
-    finally:
-        down(lab.name)
+    with nodes_of_its_own(next(lab_names), tmp_path_factory.mktemp("pair"), nodes=2, load_balancer=True) as here:
+        yield here
 
 
 @pytest.mark.lab
