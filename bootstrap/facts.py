@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from bootstrap import paths
@@ -52,6 +52,8 @@ def parse(node: str, text: str) -> Facts:
     if "host" in record.runs and not machine.unset:
         running["host"] = record.runs["host"]
     etcd = member_id(one["etcd"]) if "etcd" in one else ""
+    if etcd and unbegun(one["etcd"]):
+        running.pop("etcd", None)  # it has just started, or never will be of any use
     return Facts(record, seen, running, etcd=etcd, aside="aside" in one, machine=machine, began=began)
 
 
@@ -124,18 +126,32 @@ def member_id(wal: str) -> str:
     the one of type 1 holds {1: NodeID, 2: ClusterID}.
     https://github.com/etcd-io/etcd/blob/main/server/storage/wal/encoder.go
     """
-    log = bytes.fromhex(wal)
-    while len(log) > 8:
-        (size,) = struct.unpack_from("<Q", log)
-        padding = (size >> 56) & 0x7 if size >> 63 else 0
-        length = size & ((1 << 56) - 1)
-        entry = _fields(log[8 : 8 + length])
+    for entry in _entries(wal):
         if entry.get(1) == 1:
             metadata = entry.get(3)
             found = _fields(metadata).get(1) if isinstance(metadata, bytes) else None
             return str(found) if isinstance(found, int) else "?"
-        log = log[8 + length + padding :]
     return "?"
+
+
+def unbegun(wal: str) -> bool:
+    """Whether a log holds no more than etcd makes it with: a checksum (4), who it is (1), an empty snapshot (5).
+
+    An etcd that is killed there, at its first breath, would wait for ever for members that it does not know.
+    """
+    rest = bytes.fromhex(wal)[80:]
+    return bool(rest) and not any(rest) and [entry.get(1) for entry in _entries(wal)] == [4, 1, 5]
+
+
+def _entries(wal: str) -> Iterator[dict[int, int | bytes]]:
+    """The fields of each entry of the log, as far as it was read; what it does not hold yet are zeros."""
+    log = bytes.fromhex(wal)
+    while len(log) > 8 and any(log[:8]):
+        (size,) = struct.unpack_from("<Q", log)
+        padding = (size >> 56) & 0x7 if size >> 63 else 0
+        length = size & ((1 << 56) - 1)
+        yield _fields(log[8 : 8 + length])
+        log = log[8 + length + padding :]
 
 
 def _fields(message: bytes) -> dict[int, int | bytes]:

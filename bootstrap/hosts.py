@@ -23,6 +23,8 @@ from bootstrap.ssh import Host
 from bootstrap.survey import Survey
 from bootstrap.world import Facts, Listed
 
+TRIES = 3  # how often a member of etcd is asked before it counts as down: one that was only slow for once serves
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -108,7 +110,8 @@ class Hosts:
         self.unreachable.pop(name, None)
         if node.control_plane and "etcd" in facts.running:
             serves = next(replace(probe, path="/livez") for probe in self.probes(node) if probe.part == "etcd")
-            facts = replace(facts, healthy=not health.asked(self[name].dial, serves))
+            asked = (health.asked(self[name].dial, serves) for _ in range(TRIES))
+            facts = replace(facts, healthy=not all(asked))
         return facts
 
     def _members(self) -> Mapping[str, Listed] | None:

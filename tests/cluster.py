@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx2
 import yaml
 
 from bootstrap.errors import Problem
@@ -29,6 +30,36 @@ PARTS = ("batch-scheduler", "etcd", "kube-apiserver", "kube-controller-manager",
 MANIFESTS = frozenset(f"{part}.yaml" for part in PARTS)
 TOLERATION = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
 IMAGE = "registry.lab/toolbox:1"
+# Who ends when the API has been away for ten seconds, since it can't renew its lease; the kubelet starts it again.
+LEASED = {*PARTS} - {"etcd", "kube-apiserver"}
+PATIENCE = 240.0  # seconds; what comes in two on a machine of its own may take long on one that stands still at times
+
+MAIN = """
+import sys
+from bootstrap.cli import main
+sys.argv[0] = "bootstrap"
+main()
+"""
+PAUSING = """
+import importlib, pathlib, time
+owner, here = getattr(importlib.import_module({module!r}), {owner!r}), pathlib.Path({place!r})
+whole, waited = owner.{name}, []
+def pause():
+    if not waited:
+        waited.append(here.touch())
+    while here.exists():
+        time.sleep(0.02)
+def paused(*words, **options):
+    {before}
+    told = whole(*words, **options)
+    {after}
+    return told
+owner.{name} = paused
+"""
+WAITING = """#!/bin/sh
+case " $* " in *" {words} "*) : >/run/waits; while [ -e {path} ]; do sleep 0.05; done ;; esac
+exec /usr/bin/{program} "$@"
+"""
 
 _COMING = 0x100 | 0x80 | 0x2  # inotify(7): IN_CREATE | IN_MOVED_TO | IN_MODIFY
 
@@ -83,11 +114,29 @@ class Desk:
         finally:
             self.file.write_text(before)
 
-    def start(self, *words: str, log: Path) -> subprocess.Popen[bytes]:
-        """`bootstrap` with these words, begun; it writes to the log, and nobody answers its questions."""
+    @property
+    def paused(self) -> Path:
+        """Is there while a `bootstrap` that was to pause does so; it goes on once this is gone."""
+        return self.directory / "paused"
+
+    def pausing(self, call: str, *, after: bool = False) -> str:
+        """What makes a `bootstrap` pause when it first gets there, before the call or after: "module:Class.method"."""
+        module, _, inner = call.partition(":")
+        owner, _, name = inner.partition(".")
+        before = "pass" if after else "pause()"
+        place = str(self.paused)
+        return PAUSING.format(
+            module=module, owner=owner, name=name, place=place, before=before, after="pause()" if after else "pass"
+        )
+
+    def start(self, *words: str, log: Path, changed: str = "") -> subprocess.Popen[bytes]:
+        """`bootstrap` with these words, begun; it writes to the log, and nobody answers its questions.
+
+        `changed` is Python that runs before it, in the same process.
+        """
         with log.open("wb") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "bootstrap", *words],
+                [sys.executable, *(("-c", changed + MAIN) if changed else ("-m", "bootstrap")), *words],
                 cwd=self.directory,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
@@ -104,7 +153,7 @@ class Desk:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=500,
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -122,11 +171,24 @@ class Desk:
         plan: dict[str, Any] = json.loads(ended.out)
         return plan
 
+    def nothing_left(self) -> bool:
+        """Whether a plan finds nothing to do; it never finds more than a part that lost its lease and comes again."""
+        plan = self.plan()
+        steps = [step for wave in plan["waves"] for step in wave]
+        for step in steps:
+            assert (step["step"], step.get("put"), step.get("drop")) == ("turn", [], []), step
+            assert LEASED.issuperset(step["restart"]), step
+        return not steps and not plan["blocked"]
+
+    def well(self) -> bool:
+        """Whether `bootstrap status` says that everything is healthy, and the nodes are Ready."""
+        return self.bootstrap("status").status == 0
+
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """Standard output of kubectl as the cluster's administrator; CalledProcessError when it fails."""
         program = binaries(self.lab.version) / "kubectl"
         words = (str(program), f"--kubeconfig={self.state / 'admin.conf'}", *words)
-        return subprocess.run(words, input=stdin, check=True, capture_output=True, text=True, timeout=120).stdout
+        return subprocess.run(words, input=stdin, check=True, capture_output=True, text=True, timeout=300).stdout
 
     def get(self, *words: str) -> dict[str, Any]:
         """What `kubectl get … -o json` prints."""
@@ -139,8 +201,13 @@ class Desk:
 
     def ready(self) -> bool:
         """Whether the node is."""
-        (node,) = self.get("nodes")["items"]
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in node["status"]["conditions"])
+        nodes = self.get("nodes")["items"]  # none until its kubelet has registered it
+        assert len(nodes) <= 1
+        return any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for node in nodes
+            for each in node["status"]["conditions"]
+        )
 
 
 def desk(lab: Lab, directory: Path) -> Desk:
@@ -180,7 +247,7 @@ def pod(name: str, command: list[str], **spec: object) -> dict[str, Any]:
     }
 
 
-def until(ask: Callable[[], T], *, seconds: float = 60) -> T:
+def until(ask: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """What `ask` returns once that is true; a program that fails or an address that does not answer is asked again."""
     deadline = time.monotonic() + seconds
     while True:
@@ -190,7 +257,7 @@ def until(ask: Callable[[], T], *, seconds: float = 60) -> T:
             if answer:
                 return answer
             found = answer
-        except (OSError, subprocess.CalledProcessError, Problem) as error:
+        except (OSError, subprocess.SubprocessError, httpx2.HTTPError, Problem) as error:
             found = getattr(error, "stderr", None) or error
         assert time.monotonic() < deadline, f"not within {seconds} s: {found!r}"
         time.sleep(0.05)
@@ -222,6 +289,23 @@ def running(node: Node) -> dict[str, int]:
     done
     """
     return {part: int(pid) for part, pid in (line.split() for line in node.shell(script).splitlines())}
+
+
+@contextmanager
+def waiting(node: Node, program: str, words: str) -> Iterator[Callable[[], bool]]:
+    """A program of the node that is told these words waits, before it does them, until the block ends; whether it does.
+
+    Only those that look into /usr/local/bin first, as our own scripts do. So nothing has to be caught in passing.
+    """
+    path = f"/usr/local/bin/{program}"
+    script = WAITING.format(words=words, path=path, program=program)
+    node.exec(
+        "sh", "-c", f"cat >{path}.new && /usr/bin/chmod 755 {path}.new && /usr/bin/mv {path}.new {path}", stdin=script
+    )
+    try:
+        yield (root(node) / "run/waits").exists
+    finally:
+        node.exec("/usr/bin/rm", "-f", path, "/run/waits")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bootstrap.spec.model import Cluster
 from tests import sshd, stores
@@ -19,6 +20,11 @@ from tests.cluster import Desk, desk
 from tests.lab import Lab, down, names, up
 from tests.lab.toolchain import install_packages, require_root
 from tests.sshd import Person, Sshd
+
+# How long an example takes says nothing on a busy machine, and a run that nobody changed anything for ends as the one
+# before. To look for more: pytest --hypothesis-profile=default
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 LABS = {"lab", "new_lab", "fresh_node"}  # fixtures that need real nodes
 

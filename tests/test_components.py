@@ -172,7 +172,7 @@ def test_a_default_goes_that_would_stop_the_program_beside_an_extra_flag(name: s
 
 
 @pytest.mark.parametrize("name", [*SECTIONS, "batch"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(value=st.text(), variable=st.text())
 def test_any_text_reaches_the_program_as_it_was_written(name: str, value: str, variable: str) -> None:
     args = [{"name": "v", "value": value}]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap import documents
@@ -204,7 +204,6 @@ _values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), _values), st.binary())
 def test_nothing_that_lies_on_a_node_breaks_it(tree: dict[str, object], anything: bytes) -> None:
     text = documents.dump(tree).encode()
@@ -212,7 +211,6 @@ def test_nothing_that_lies_on_a_node_breaks_it(tree: dict[str, object], anything
     assert all(isinstance(each, Difference) for each in differences(text, anything))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["kind", "spec", "containers", "volumes", "env", "name"]), _values))
 def test_a_broken_manifest_is_told_too(spec: dict[str, object]) -> None:
     broken = documents.dump({"kind": "Pod", "spec": spec}).encode()

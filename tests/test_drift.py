@@ -12,8 +12,7 @@ import pytest
 from cryptography import x509
 
 from pki import Authority, Request, Usage
-from tests.cluster import DIRECTORY, PARTS, Desk, record, root, running, until
-from tests.test_killed import says
+from tests.cluster import DIRECTORY, PARTS, PATIENCE, Desk, Ended, record, root, running, until
 from tests.test_output import schema
 
 MANIFEST = f"{DIRECTORY}/kube-scheduler.yaml"
@@ -43,7 +42,7 @@ def cluster(founded: Desk) -> Iterator[Desk]:
     with founded.described():
         yield founded
     founded.done("apply", "--yes")
-    assert until(lambda: founded.bootstrap("verify").status == 0, seconds=120)
+    until(lambda: founded.bootstrap("verify").status == 0)
 
 
 def on(cluster: Desk, path: str) -> Path:
@@ -51,12 +50,19 @@ def on(cluster: Desk, path: str) -> Path:
     return root(cluster.node) / path.lstrip("/")
 
 
-def verified(cluster: Desk) -> dict[str, dict[str, Any]]:
-    """where -> finding, of a verify that has some."""
-    ended = cluster.bootstrap("verify", "-o", "json")
-    assert ended.status == 2, ended
-    schema("Verification").validate(json.loads(ended.out))
-    return {each["where"]: each for each in json.loads(ended.out)["findings"]}
+def verified(cluster: Desk, *wheres: str, what: str = "") -> dict[str, dict[str, Any]]:
+    """where -> finding, of a verify that finds these, one of them with these words."""
+
+    def ask() -> dict[str, dict[str, Any]]:
+        ended = cluster.bootstrap("verify", "-o", "json")
+        assert ended.status in (0, 2), ended
+        schema("Verification").validate(json.loads(ended.out))
+        found = {each["where"]: each for each in json.loads(ended.out)["findings"]}
+        assert (ended.status == 2) == bool(found), ended
+        told = any(what in found[where]["what"] for where in wheres if where in found)
+        return found if found.keys() >= {*wheres} and told else {}
+
+    return until(ask)
 
 
 def level(cluster: Desk, value: str, *names: str) -> None:
@@ -163,15 +169,14 @@ def test_what_can_not_change_is_refused_by_plan_with_why(asking: Desk) -> None:
 
 
 def test_verify_says_nothing_while_all_is_well(founded: Desk) -> None:
-    ended = founded.bootstrap("verify")
-    assert (ended.status, ended.out, ended.err) == (0, "", "")
-    assert json.loads(founded.bootstrap("verify", "-o", "json").out)["findings"] == []
+    until(lambda: founded.bootstrap("verify") == Ended(0, "", ""))
+    until(lambda: json.loads(founded.bootstrap("verify", "-o", "json").out)["findings"] == [])
 
 
 def test_a_manifest_and_a_mode_that_somebody_changed_are_found_with_since_when_and_mended(cluster: Desk) -> None:
     cluster.node.exec("sed", "-i", "s/--leader-elect=true/--leader-elect=false/", MANIFEST)
     cluster.node.exec("chmod", "644", ADMIN)
-    found = verified(cluster)
+    found = verified(cluster, MANIFEST, ADMIN)
     assert found[MANIFEST]["what"] == "content was changed"
     assert found[ADMIN]["what"] == "mode is 644, was left 600"
     for path in (MANIFEST, ADMIN):
@@ -186,7 +191,7 @@ def test_a_file_that_is_not_ours_is_found_in_the_manifest_directory(cluster: Des
     theirs = f"{DIRECTORY}/notes.txt"
     cluster.node.shell(f"echo not a pod >{theirs}")
     try:
-        found = verified(cluster)[theirs]
+        found = verified(cluster, theirs)[theirs]
         assert not found["mendedByApply"]
         assert "move it out" in found["next"]
     finally:
@@ -195,10 +200,9 @@ def test_a_file_that_is_not_ours_is_found_in_the_manifest_directory(cluster: Des
 
 def test_a_part_that_stopped_is_found_though_the_api_is_down_and_started_again(cluster: Desk) -> None:
     cluster.node.exec("systemctl", "stop", "kubelet")
-    assert verified(cluster)["kubelet"]["what"] == "does not run"
+    assert verified(cluster, "kubelet")["kubelet"]["what"] == "does not run"
     cluster.node.shell("kill -KILL $(pidof kube-apiserver)")
-    found = verified(cluster)
-    assert {"kubelet", "kube-apiserver"} <= found.keys()
+    assert verified(cluster, "kubelet", "kube-apiserver")
 
 
 def test_a_second_generation_that_goes_on_running_is_found_and_ended_by_apply(cluster: Desk) -> None:
@@ -214,33 +218,46 @@ def test_a_second_generation_that_goes_on_running_is_found_and_ended_by_apply(cl
     cluster.node.exec(
         "systemd-run", "--quiet", "--unit=stale", "unshare", "--pid", "--fork", *old
     )  # as a container's init
-    found = verified(cluster)[part]
+    found = verified(cluster, part, what="0" * 16)[part]
     generations = {"0" * 16, meant}
     assert set(found["what"].removeprefix("runs generation ").split(",")[0].split("+")) == generations
     assert found["mendedByApply"]
     cluster.done("apply", "--yes")
-    assert cluster.node.shell("systemctl is-active stale || true").strip() in ("inactive", "failed")
+    until(lambda: cluster.node.shell("systemctl is-active stale || true").strip() in ("inactive", "failed"))
     assert record(cluster.node)["runs"][part] == meant
 
 
-def killed_once_healthy(cluster: Desk, number: int, log: Path) -> str:
-    """What an apply says under which the scheduler is killed once everything has answered."""
-    level(cluster, str(number), "scheduler")
-    cluster.describe(kubelet=cluster.tree()["kubelet"] | {"maxPods": 100 + number})  # else it is the kubelet's alone
-    begun, answers = cluster.start("apply", "--yes", log=log), says("kube-scheduler answers", "kubelet answers")
-    until(lambda: begun.poll() is not None or answers(cluster, log.read_text()))
-    cluster.node.shell("kill -KILL $(pidof kube-scheduler)")
-    assert begun.wait(120) == 0, log.read_text()
-    return log.read_text()
+# When everything has answered for the first time, it waits for SOAK seconds, and here for as long as a file is there.
+SOAKING = """
+import pathlib, time
+from bootstrap import health
+here, waited = pathlib.Path("soaks"), []
+class Clock:
+    monotonic = staticmethod(time.monotonic)
+    @staticmethod
+    def sleep(seconds):
+        if seconds == health.SOAK and not waited:
+            waited.append(here.touch())
+            while here.exists():
+                time.sleep(0.02)
+        time.sleep(seconds)
+health.time = Clock
+"""
 
 
 def test_a_part_that_dies_after_it_answered_is_not_taken_for_healthy_until_it_stays(
     cluster: Desk, tmp_path: Path
 ) -> None:
-    assert any(  # the moment lasts for two seconds: a busy machine may miss it
-        "kube-scheduler ended, and was started again" in killed_once_healthy(cluster, number, tmp_path / f"log{number}")
-        for number in range(1, 4)
-    )
+    level(cluster, "1", "scheduler")
+    cluster.describe(kubelet=cluster.tree()["kubelet"] | {"maxPods": 101})  # else it is the kubelet's alone
+    log, soaks = tmp_path / "log", cluster.directory / "soaks"
+    begun = cluster.start("apply", "--yes", log=log, changed=SOAKING)
+    until(lambda: soaks.exists() or begun.poll() is not None)
+    assert all(f"{part} answers" in log.read_text() for part in (*PARTS, "kubelet"))
+    cluster.node.shell("kill -KILL $(pidof kube-scheduler)")
+    soaks.unlink()
+    assert begun.wait(PATIENCE) == 0, log.read_text()
+    assert "kube-scheduler ended, and was started again" in log.read_text()
     assert running(cluster.node).keys() == {*PARTS, "kubelet"}
 
 
@@ -252,7 +269,7 @@ def test_a_serving_certificate_that_was_replaced_is_found_on_disk_and_where_it_i
     theirs = authority.issue(request, now=datetime.now(UTC), days=60)
     on(cluster, f"{path}.crt").write_bytes(theirs.certificate)
     on(cluster, f"{path}.key").write_bytes(theirs.key)
-    found = verified(cluster)
+    found = verified(cluster, f"{path}.crt", f"{path}.key")
     assert found[f"{path}.crt"]["what"] == "content was changed"
     assert found[f"{path}.key"]["mendedByApply"]
     assert "etcd, port 2379" not in found, "etcd reads its pair at every handshake: what is served is the file"
@@ -263,7 +280,7 @@ def test_a_certificate_that_is_not_served_is_found_by_what_is(cluster: Desk) -> 
     authority = Authority.read((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
     theirs = authority.issue(Request("theirs", usages=(Usage.SERVER,)), now=datetime.now(UTC), days=60)
     on(cluster, path).write_bytes(theirs.certificate)  # without its key: the API server goes on with what it has
-    found = verified(cluster)
+    found = verified(cluster, path, "kube-apiserver, port 6443", what="serves ")
     served = found["kube-apiserver, port 6443"]
     assert f"{path} is serial {x509.load_pem_x509_certificate(theirs.certificate).serial_number:x}" in served["what"]
     assert not served["mendedByApply"]
@@ -277,8 +294,7 @@ def test_a_flag_of_the_kubelet_that_another_drop_in_sets_is_found(cluster: Desk)
     on(cluster, theirs).write_text(f"[Service]\n{start} \\\n  --v=3\n")
     cluster.node.shell("systemctl daemon-reload && systemctl restart kubelet")
     try:
-        until(lambda: "kubelet" in verified(cluster))
-        assert verified(cluster)["kubelet"]["what"] == "runs with --v=3, our unit says no --v"
+        assert verified(cluster, "kubelet", what="runs with --v=3, our unit says no --v")
     finally:
         cluster.node.exec("rm", theirs)
         cluster.node.shell("systemctl daemon-reload && systemctl restart kubelet")
@@ -287,8 +303,8 @@ def test_a_flag_of_the_kubelet_that_another_drop_in_sets_is_found(cluster: Desk)
 def test_an_object_that_was_changed_or_deleted_is_found_with_its_fields(cluster: Desk) -> None:
     cluster.kubectl("-n", "kube-system", "patch", "cm", "coredns", "-p", json.dumps({"data": {"Corefile": CANARY}}))
     cluster.kubectl("delete", "clusterrolebinding", "kubeadm:apiserver-kubelet-client")
-    found = verified(cluster)
-    assert found["|ConfigMap|kube-system|coredns"]["what"] == "differs: data.Corefile"
     missing = "rbac.authorization.k8s.io|ClusterRoleBinding||kubeadm:apiserver-kubelet-client"
+    found = verified(cluster, "|ConfigMap|kube-system|coredns", missing)
+    assert found["|ConfigMap|kube-system|coredns"]["what"] == "differs: data.Corefile"
     assert found[missing]["what"] == "is missing"
     assert CANARY not in cluster.bootstrap("plan").out

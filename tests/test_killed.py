@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from bootstrap import credentials, tunnel
-from bootstrap.state import Store
-from tests.cluster import DIRECTORY, MANIFESTS, PARTS, Desk, record, root, running, until
-from tests.lab import Node
+from tests.cluster import DIRECTORY, MANIFESTS, PARTS, PATIENCE, Desk, record, root, running, until, waiting
 
 Reached = Callable[[Desk, str], bool]  # the log of `bootstrap` so far
+
+# Programs of the node, and what they are told at these places of its script.
+KUBELET_STOPPED = ("chmod", "700 /var/lib/etcd")  # with all that changes, and nothing is renamed yet
+AMONG_MANIFESTS = ("mv", f"{DIRECTORY}/kube-apiserver.yaml")  # the second
+SETTLE = "bootstrap.ssh.host:Host.settle"
+
+# What is in it when etcd has made it, and before it has written anything: three records of 80 bytes, and zeros.
+ETCDS_LOG = "var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal"
 
 
 @pytest.fixture(scope="module")
 def reference(cluster: Desk) -> tuple[Desk, dict[str, object]]:
     """A cluster that was founded without any trouble, and the record it left on its node."""
+    (cluster.directory / "log").write_bytes((root(cluster.node) / ETCDS_LOG).read_bytes()[:80])
     return cluster, record(cluster.node)
 
 
@@ -33,17 +37,20 @@ def pristine(reference: tuple[Desk, dict[str, object]]) -> Desk:
     """A fresh node, and the keys that founded the reference: what `init` makes of it has to be equal."""
     here, _ = reference
     here.lab.fresh("cp1")
-    disk.cache_clear()
     return here
 
 
-@cache
-def disk(node: Node) -> Path:
-    """Its `root`, asked of podman once: what is looked for may be there for a quarter of a second only."""
-    return root(node)
-
-
 # Where a run can be
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Reached once this is so; until it is killed it stays there, where a program of the node waits, or it itself."""
+
+    reached: Reached = lambda cluster, _: True
+    waits: tuple[str, str] | None = None  # a program of the node, and words that it is told
+    pauses: str = ""  # at this call of its own
+    after: bool = False  # not before it
 
 
 def connected(cluster: Desk, _: str) -> bool:
@@ -53,70 +60,70 @@ def connected(cluster: Desk, _: str) -> bool:
 
 
 def exists(path: str) -> Reached:
-    return lambda cluster, _: (disk(cluster.node) / path).exists()
+    return lambda cluster, _: (root(cluster.node) / path).exists()
 
 
 def says(*words: str) -> Reached:
     return lambda _, log: all(word in log for word in words)
 
 
-def settled(cluster: Desk, _: str) -> bool:
-    with suppress(FileNotFoundError, ValueError):
-        return bool(record(cluster.node)["settled"])
-    return False
-
-
-def has_objects(cluster: Desk, _: str) -> bool:
-    """The inventory, which comes first, is there; asked without kubectl, which takes longer than all of them."""
-    identity = credentials.api_identity(Store(cluster.state))
-    trust = tunnel.context(identity.ca, identity.certificate, identity.key)
-    path = "api/v1/namespaces/kube-system/configmaps/bootstrap-objects"
-    with suppress(httpx2.HTTPError):
-        return httpx2.get(f"https://{cluster.node.address}:6443/{path}", verify=trust).status_code == 200
-    return False
-
-
-POINTS: dict[str, Reached] = {
-    "connected": connected,
-    "files arrive": exists("var/lib/bootstrap"),
-    "the turn has its moves": exists("var/lib/bootstrap/turn/moves"),
-    "the kubelet is stopped": exists("var/lib/bootstrap/turn/kubelet-stopped"),
-    "a manifest lies there": exists(f"{DIRECTORY[1:]}/batch-scheduler.yaml"),
-    "the kubelet answers": says("kubelet answers"),
-    "everything answers": says(*(f"{part} answers" for part in PARTS)),
-    "the node has settled": settled,
-    "the first objects are put": has_objects,
+POINTS: dict[str, Point] = {  # those without a place to stay lie seconds before the end
+    "connected": Point(connected),
+    "files arrive": Point(exists("var/lib/bootstrap")),
+    "the turn has its moves": Point(exists("var/lib/bootstrap/turn/moves")),
+    "the kubelet is stopped": Point(waits=KUBELET_STOPPED),
+    "a manifest lies there": Point(exists(f"{DIRECTORY[1:]}/etcd.yaml")),
+    "the kubelet answers": Point(says("kubelet answers")),
+    "everything answers": Point(says(*(f"{part} answers" for part in PARTS)), pauses=SETTLE),
+    "the node has settled": Point(lambda cluster, _: record(cluster.node)["settled"], pauses=SETTLE, after=True),
+    "the first objects are put": Point(pauses="bootstrap.kube:Kube.note", after=True),  # the inventory comes first
 }
 
 
-def kill_when(cluster: Desk, reached: Reached, log: Path, *words: str) -> None:
-    """Run `init`, or what the words say, and kill it with SIGKILL as soon as it is there."""
-    begun = cluster.start(*(words or ("init",)), log=log)
-    try:
-        deadline = time.monotonic() + 120
-        while not reached(cluster, log.read_text()):
+def kill_when(cluster: Desk, point: Point, log: Path, *words: str, stays: bool = False) -> None:
+    """Run `init`, or what the words say, and kill it with SIGKILL as soon as it is there.
+
+    What goes on on the node goes on by itself then; where it `stays`, that is killed too.
+    """
+    with staying(cluster, point) as there:
+        changed = cluster.pausing(point.pauses, after=point.after) if point.pauses else ""
+        begun = cluster.start(*(words or ("init",)), log=log, changed=changed)
+        try:
+            until(lambda: begun.poll() is not None or (there() and point.reached(cluster, log.read_text())))
             assert begun.poll() is None, f"ended before: {log.read_text()}"
-            assert time.monotonic() < deadline, log.read_text()
-    finally:
-        begun.kill()
-        begun.wait()
+        finally:
+            begun.kill()
+            begun.wait()
+            cluster.paused.unlink(missing_ok=True)
+        if stays:
+            halt(cluster)
+
+
+@contextmanager
+def staying(cluster: Desk, point: Point) -> Iterator[Callable[[], bool]]:
+    """Whoever gets to the point stays there until the block ends; whether somebody has."""
+    if point.waits:
+        with waiting(cluster.node, *point.waits) as waits:
+            yield waits
+    else:
+        yield cluster.paused.exists if point.pauses else lambda: True
 
 
 def converged(cluster: Desk, wanted: dict[str, object]) -> None:
     """Everything is as after a run without trouble, and nobody has anything left to do."""
     assert record(cluster.node) == wanted
-    assert running(cluster.node).keys() == {*PARTS, "kubelet"}
+    until(lambda: running(cluster.node).keys() == {*PARTS, "kubelet"})
     assert {path.name for path in (root(cluster.node) / DIRECTORY[1:]).iterdir()} == MANIFESTS
     assert not list((root(cluster.node) / "etc").rglob(".bootstrap*"))
-    assert cluster.bootstrap("plan").status == 0
-    assert until(cluster.ready)
+    until(cluster.nothing_left)
+    until(cluster.ready)
 
 
 def test_init_ends_well_though_it_was_killed_at_every_point_before(
     pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path
 ) -> None:
-    for name, reached in POINTS.items():
-        kill_when(pristine, reached, tmp_path / name)
+    for name, point in POINTS.items():
+        kill_when(pristine, point, tmp_path / name)
     pristine.done("init")
     converged(pristine, reference[1])
 
@@ -138,7 +145,7 @@ def test_apply_ends_well_after_it_was_killed_while_nothing_served(
     try:
         kill_when(pristine, POINTS["the kubelet is stopped"], tmp_path / "log", "apply", "--yes")
         pristine.done("apply", "--yes")
-        assert pristine.bootstrap("plan").status == 0
+        until(pristine.nothing_left)
         assert record(pristine.node) != reference[1]
     finally:
         pristine.describe(apiServer=None)
@@ -151,7 +158,7 @@ def test_apply_ends_well_after_it_was_killed_while_nothing_served(
 
 def on_node(cluster: Desk, sign: Callable[[str, str], bool]) -> Iterator[int]:
     """The processes of the node, as this machine counts them, whose (command line, control group) have the sign."""
-    disk = (root(cluster.node)).stat()
+    disk = root(cluster.node).stat()
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdecimal() and os.path.samestat((entry / "root").stat(), disk):
@@ -175,21 +182,38 @@ def signalled(pids: Iterator[int], number: signal.Signals) -> bool:
     return there
 
 
-@pytest.mark.parametrize("point", ["the kubelet is stopped", "a manifest lies there"])
+def halt(cluster: Desk) -> None:
+    """The turn that goes is killed."""
+    assert signalled(on_node(cluster, turn), signal.SIGSTOP)  # else one would go on while another is killed
+    assert signalled(on_node(cluster, turn), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("point", [KUBELET_STOPPED, AMONG_MANIFESTS], ids=["the kubelet is stopped", "among manifests"])
 def test_init_ends_well_after_the_script_on_the_node_was_killed(
-    pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path, point: str
+    pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path, point: tuple[str, str]
 ) -> None:
-    log = tmp_path / "log"
-    begun = pristine.start("init", log=log)
-    until(lambda: signalled(on_node(pristine, turn), signal.SIGSTOP))
-    while not POINTS[point](pristine, ""):  # by small steps, since it is there for milliseconds only
-        signalled(on_node(pristine, turn), signal.SIGCONT)
-        signalled(on_node(pristine, turn), signal.SIGSTOP)
-        assert begun.poll() is None, log.read_text()
-    assert signalled(on_node(pristine, turn), signal.SIGKILL)
-    assert begun.wait(120) in (1, 4), log.read_text()
+    log, manifests = tmp_path / "log", root(pristine.node) / DIRECTORY[1:]
+    with waiting(pristine.node, *point) as waits:
+        begun = pristine.start("init", log=log)
+        until(waits)
+        assert [path.name for path in manifests.iterdir()] == ["etcd.yaml"] * (point == AMONG_MANIFESTS)
+        halt(pristine)
+    assert begun.wait(PATIENCE) in (1, 4), log.read_text()
     assert "next: " in log.read_text()
-    assert not list((root(pristine.node) / DIRECTORY[1:]).iterdir()), "swapped back"
+    assert not list(manifests.iterdir()), "swapped back"
+
+    pristine.done("init")
+    converged(pristine, reference[1])
+
+
+def test_init_ends_well_after_etcd_was_killed_at_its_first_breath(
+    pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path
+) -> None:
+    """On what it leaves then, an etcd would wait for ever for members that it does not know."""
+    kill_when(pristine, POINTS["the kubelet is stopped"], tmp_path / "log", stays=True)
+    log = root(pristine.node) / ETCDS_LOG
+    log.parent.mkdir(parents=True)
+    log.write_bytes((pristine.directory / "log").read_bytes() + bytes(1 << 20))
 
     pristine.done("init")
     converged(pristine, reference[1])
@@ -199,10 +223,11 @@ def test_init_ends_well_after_the_connection_was_cut(
     pristine: Desk, reference: tuple[Desk, dict[str, object]], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    begun = pristine.start("init", log=log)
-    until(lambda: POINTS["the kubelet is stopped"](pristine, ""))
-    assert signalled(on_node(pristine, lambda words, _: words.startswith("sshd: root")), signal.SIGKILL)
-    assert begun.wait(120) in (0, 1, 4, 5), log.read_text()  # 0: it was reached again
+    with waiting(pristine.node, *KUBELET_STOPPED) as waits:
+        begun = pristine.start("init", log=log)
+        until(waits)
+        assert signalled(on_node(pristine, lambda words, _: words.startswith("sshd: root")), signal.SIGKILL)
+    assert begun.wait(PATIENCE) in (0, 1, 4, 5), log.read_text()  # 0: it was reached again
     assert "next: " in log.read_text()
     assert "Traceback" not in log.read_text()
 

@@ -106,11 +106,12 @@ def test_before_it_is_on_there_are_no_tokens_and_people_are_told_how(joined: Joi
 def test_one_line_is_printed_and_it_joins_a_machine(joined: Joined) -> None:
     assert joined.line.startswith(f"kubeadm join {joined.desk.node.address}:6443 --token ")
     assert joined.line.count("\n") == 1
-    until(lambda: is_ready(joined.desk, "w2"), seconds=120)
+    until(lambda: is_ready(joined.desk, "w2"))
 
 
 def test_who_joined_is_no_stranger_to_apply(joined: Joined) -> None:
     assert joined.first.status == 0, joined.first
+    until(joined.desk.nothing_left)
     assert joined.desk.done("apply", "--yes").err.startswith("nothing to do")
 
 
@@ -118,16 +119,16 @@ def test_status_says_who_waits_for_a_serving_certificate_until_apply_has_approve
     tree, text = joined.waits
     assert [(each["user"], each["wrong"]) for each in json.loads(tree.out)["requests"]] == [("system:node:w2", "")]
     assert re.search(r"system:node:w2 asks for its serving certificate .*: bootstrap apply approves it", text.err)
-    assert json.loads(joined.desk.done("status", "-o", "json").out)["requests"] == []
+    until(lambda: json.loads(joined.desk.bootstrap("status", "-o", "json").out)["requests"] == [])
 
 
 def test_logs_and_exec_work_there_with_a_certificate_that_is_verified(joined: Joined) -> None:
     here = joined.desk
     here.apply(pod("there", ["sh", "-c", "echo listening; exec sleep 3600"], nodeName="w2"))
     try:
-        here.kubectl("wait", "--for=condition=Ready", "pod/there", "--timeout=90s")
+        here.kubectl("wait", "--for=condition=Ready", "pod/there", "--timeout=240s")
         assert until(lambda: here.kubectl("logs", "there")) == "listening\n"
-        assert here.kubectl("exec", "there", "--", "hostname") == "there\n"
+        assert until(lambda: here.kubectl("exec", "there", "--", "hostname")) == "there\n"
     finally:
         here.kubectl("delete", "pod/there", "--wait=false")
 
@@ -166,6 +167,7 @@ def test_a_node_joins_by_name_and_is_removed_after_its_entry_is_gone(joined: Joi
     here.done("remove", "w1", "--yes")
     assert not (root(w1) / "var/lib/kubelet/config.yaml").exists()
     assert {node["metadata"]["name"] for node in here.get("nodes")["items"]} == {"cp1", "w2"}
+    until(here.nothing_left)
     assert here.done("apply", "--yes").err.startswith("nothing to do")
     assert here.bootstrap("remove", "w1", "--yes").status == 64
 
@@ -184,6 +186,8 @@ def test_turned_off_nothing_of_it_is_left_once_nobody_lives_by_it(joined: Joined
     assert not [each["metadata"]["name"] for each in kept if "bootstrappers" in json.dumps(each.get("subjects", ""))]
     assert "cluster-info" not in {each["metadata"]["name"] for each in kept}
     assert nobody(here, INFO) == 401
-    gone = "find /etc/kubernetes -name 'kubelet-ca*' -o -name 'kubernetes-cas*'; find / -xdev -name kubelet-ca.key"
+    gone = "find /etc/kubernetes -name 'kubelet-ca*' -o -name 'kubernetes-cas*'; "
+    gone += "find / -xdev -ignore_readdir_race -name kubelet-ca.key"
     assert here.node.shell(gone) == ""
+    until(here.nothing_left)
     assert here.done("apply", "--yes").err.startswith("nothing to do")

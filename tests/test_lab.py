@@ -199,12 +199,12 @@ def test_who_comes_second_waits_and_does_not_build_again(empty_cache: Path) -> N
     def slow(here: Path) -> None:
         built.append("slow")
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     first = threading.Thread(target=cache.entry, args=("thing", [], slow))
     second = threading.Thread(target=cache.entry, args=("thing", [], lambda here: built.append("again")))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     second.start()
     go_on.set()
     first.join()

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pki import Algorithm, Authority, Request, Usage, keys, matches
@@ -160,7 +160,6 @@ DOMAINS = st.builds(".".join, st.lists(LABELS, min_size=1, max_size=4)).filter(
 ADDRESSES = st.ip_addresses()
 
 
-@settings(deadline=None)  # how long it takes says nothing on a busy machine
 @given(st.lists(DOMAINS, max_size=5), st.lists(ADDRESSES, max_size=5), st.data())
 def test_names_come_out_once_each_in_one_order_however_they_are_written(
     domains: list[str], addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address], more: st.DataObject
@@ -177,7 +176,6 @@ def test_names_come_out_once_each_in_one_order_however_they_are_written(
     assert found == (*map(x509.DNSName, as_dns), *map(x509.IPAddress, as_addresses))
 
 
-@settings(deadline=None)
 @given(domains=st.sets(DOMAINS, max_size=3), addresses=st.sets(ADDRESSES, max_size=3))
 def test_whatever_names_are_asked_for_are_in_the_certificate(
     authority: Authority, domains: set[str], addresses: set[ipaddress.IPv4Address | ipaddress.IPv6Address]

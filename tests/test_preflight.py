@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from bootstrap import images, spec
-from tests.cluster import DIRECTORY, PARTS, Desk, Ended, nodes_of_its_own, root, running, until
+from tests.cluster import DIRECTORY, PARTS, PATIENCE, Desk, Ended, nodes_of_its_own, root, running, until
 from tests.test_explained import wrong_date
 from tests.test_output import schema
-from tests.test_reset import look
+from tests.test_reset import look, looked
 
 SECRET = "hunter2-canary"
 LISTENERS = re.compile(r":(2380|6443|10250)\b")
@@ -309,7 +309,7 @@ def pair(lab_names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> 
 def test_two_that_look_at_once_are_not_in_each_others_way(pair: Desk, tmp_path: Path) -> None:
     logs = [tmp_path / "one", tmp_path / "other"]
     begun = [pair.start("preflight", log=log) for log in logs]
-    assert [each.wait(120) for each in begun] == [0, 0], [log.read_text() for log in logs]
+    assert [each.wait(PATIENCE) for each in begun] == [0, 0], [log.read_text() for log in logs]
 
 
 @pytest.mark.lab
@@ -348,8 +348,9 @@ def test_a_node_called_123_whose_kubelet_has_no_unit_comes_up_and_is_left_as_it_
     assert running(here.node).keys() == {*PARTS, "kubelet"}
     assert [each["metadata"]["name"] for each in here.get("nodes")["items"]] == ["123"]
     assert here.node.exec("systemctl", "is-enabled", "kubelet") == "enabled\n"
+    until(here.nothing_left)
     assert "nothing to do" in here.done("plan").out
     assert {each["level"] for each in findings(here, status=0).values()} == {"warning"}
 
     here.done("reset", "--yes")
-    assert look(here.node) ^ found == set()
+    assert looked(here.node, found) ^ found == set()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.cluster import DIRECTORY, PARTS, Desk, record, root, running, until
+from tests.test_failed import restarts
 
 MANIFEST = f"{DIRECTORY[1:]}/kube-apiserver.yaml"
 
@@ -33,7 +34,7 @@ def test_a_missing_image_fails_the_node_and_leaves_everything_running(cluster: D
     assert "next: " in ended.err
     assert (record(cluster.node), running(cluster.node)) == before
     assert not list((root(cluster.node) / "etc").rglob(".bootstrap*"))
-    until(lambda: cluster.bootstrap("plan").status == 0)
+    until(cluster.nothing_left)
 
 
 def test_a_changed_flag_of_the_api_server_is_rolled_back_and_the_file_still_asks_for_it(cluster: Desk) -> None:
@@ -49,10 +50,9 @@ def test_a_changed_flag_of_the_api_server_is_rolled_back_and_the_file_still_asks
     ended = cluster.done("rollback", "--yes")
     assert "cluster.yaml still asks for what was rolled back; next: bootstrap plan" in ended.err
     assert (manifest.read_text(), record(cluster.node)["runs"]) == (former, runs)
-    until(lambda: cluster.bootstrap("status").status == 0)
+    until(cluster.well)
     assert status(cluster)["rolledBack"]
-    planned = [step["restart"] for wave in cluster.plan()["waves"] for step in wave if step["step"] == "turn"]
-    assert planned == [["kube-apiserver"]]
+    until(lambda: restarts(cluster) == [["kube-apiserver"]])
     assert "nothing to do" in cluster.done("rollback", "cp1", "--yes").err, "who has gone back stays so"
     assert manifest.read_text() == former
 

@@ -51,7 +51,7 @@ def works(*logins: Login) -> None:
     outs: list[str] = []
     with programs(*logins) as hosts:
         threads = [
-            threading.Thread(target=lambda host=host: outs.append(host.run(["echo", "in"], timeout=20).out))
+            threading.Thread(target=lambda host=host: outs.append(host.run(["echo", "in"], timeout=60).out))
             for host in hosts
         ]
         for thread in threads:
@@ -193,13 +193,13 @@ def test_a_jump_host_that_dropped_its_line_is_reached_again(new_sshd: NewSshd, s
     first.allow(sshd.identity)
     with programs(*[jumping(sshd, tmp_path / "known_hosts", first)] * 2) as hosts:
         for host in hosts:
-            host.run(["true"], timeout=20)
+            host.run(["true"], timeout=60)
         hosts[0].close()
-        assert hosts[1].run(["echo", "in"], timeout=20).out == "in\n"
+        assert hosts[1].run(["echo", "in"], timeout=60).out == "in\n"
         first.cut()
         with pytest.raises(Problem):
-            hosts[1].run(["true"], timeout=20)
-        assert [host.run(["echo", "in"], timeout=20).out for host in hosts] == ["in\n"] * 2
+            hosts[1].run(["true"], timeout=60)
+        assert [host.run(["echo", "in"], timeout=60).out for host in hosts] == ["in\n"] * 2
     assert first.connections() == 2
 
 

@@ -37,7 +37,7 @@ def login(sshd: Sshd, somebody: Person) -> Login:
 def refused(login: Login, *words: str) -> Problem:
     """Nobody becomes root, and this is said of it."""
     with programs(login) as (one,), pytest.raises(Problem) as told:
-        one.run(WHO, timeout=40)
+        one.run(WHO, timeout=60)
     problem = told.value
     assert problem.code is Code.UNREACHABLE
     assert problem.next
@@ -70,7 +70,7 @@ def nothing_left(somebody: Person) -> Iterator[None]:
 def test_without_a_password_nobody_is_asked(login: Login, somebody: Person, defaults: tuple[str, ...]) -> None:
     somebody.sudoers(*defaults, FREELY)
     with programs(login) as (one,):
-        assert one.run(WHO, b"in\n", timeout=20).out == "0\nin\n"
+        assert one.run(WHO, b"in\n", timeout=60).out == "0\nin\n"
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,16 @@ def test_a_password_goes_to_sudo_and_the_input_to_the_program(
     everything = bytes(range(256)) * 20_000
     with programs(replace(login, password=Source(tmp_path / "password"))) as (one,):
         for _ in range(2):
-            reply = one.run(WHO, b"in\n", timeout=30)
+            reply = one.run(WHO, b"in\n", timeout=60)
             assert (reply.status, reply.out, reply.err) == (0, "0\nin\n", "")
-        told = one.run(["sha256sum"], everything, timeout=30).out
-        assert told.split()[0] == hashlib.sha256(everything).hexdigest()
-        stream = one.begin(["sh", "-c", 'while read -r it; do echo "$it!"; done'], timeout=20)
+        digest = one.run(["sha256sum"], everything, timeout=60).out
+        assert digest.split()[0] == hashlib.sha256(everything).hexdigest()
+        stream = one.begin(["sh", "-c", 'while read -r it; do echo "$it!"; done'], timeout=60)
         stream.channel.sendall(b"one\n")
-        assert stream.channel.recv(100) == b"one!\n"
+        told = b""
+        while not told.endswith(b"\n") and (more := stream.channel.recv(100)):
+            told += more
+        assert told == b"one!\n"
         stream.channel.close()
 
 
@@ -114,7 +117,7 @@ def test_a_password_is_asked_for_once_for_all_nodes(login: Login, somebody: Pers
     outs: list[str] = []
     with asking.by(answer), programs(*[login] * 6) as hosts:
         threads = [
-            threading.Thread(target=lambda host=host: outs.append(host.run(WHO, timeout=30).out)) for host in hosts
+            threading.Thread(target=lambda host=host: outs.append(host.run(WHO, timeout=60).out)) for host in hosts
         ]
         for thread in threads:
             thread.start()
@@ -134,7 +137,7 @@ def test_a_wrong_password_is_tried_once_and_on_one_node(
     def attempt(host: Programs) -> None:
         for _ in range(2):
             with pytest.raises(Problem) as refusal:
-                host.run(WHO, timeout=40)
+                host.run(WHO, timeout=60)
             told.append(refusal.value)
 
     with programs(*[replace(login, password=Source(variable="SUDO_PASSWORD"))] * 3) as hosts:

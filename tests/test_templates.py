@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, UndefinedError, meta
 
@@ -92,7 +92,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_any_value_comes_back_out_of_yaml_and_json_as_it_went_in(value: object) -> None:
     written = f"before: 1\nit: {json_value(value)}\nafter: 2\n"
@@ -100,7 +99,6 @@ def test_any_value_comes_back_out_of_yaml_and_json_as_it_went_in(value: object) 
     assert json.loads(json_value(value)) == value
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_value_takes_one_line_unless_it_is_spread(value: object) -> None:
     assert len(json_value(value).splitlines()) == 1

@@ -192,16 +192,26 @@ stop() { # 3: the kubelet first, so that it restarts nothing meanwhile; then one
 	done
 	moves fresh | while IFS= read -r path; do
 		[ -d "$path" ] || continue
-		place=$ours/former-etcd/$(date +%Y%m%dT%H%M%S)
-		mkdir -p "$ours/former-etcd"
-		if mv "$path" "$place"; then
-			printf '%s\t%s\n' "$path" "$place" >"$ours/former/etcd"
-		else
-			printf '%s' "$path" >"$turn/stuck"
-		fi
+		aside "$path" && printf '%s\t%s\n' "$path" "$place" >"$ours/former/etcd"
+	done
+	[ -n "$(inits etcd)" ] || moves data | while IFS= read -r path; do
+		unbegun "$path" && aside "$path"
 	done
 	[ -s "$turn/stuck" ] && fail 3 "can't move $(cat "$turn/stuck") aside"
 	moves data | while IFS= read -r path; do mkdir -p "$path" && chmod 700 "$path"; done
+}
+
+aside() { # etcd's data; where to, is `place`
+	place=$ours/former-etcd/$(date +%Y%m%dT%H%M%S)
+	mkdir -p "$ours/former-etcd" && mv "$1" "$place" && return
+	printf '%s' "$1" >"$turn/stuck"
+	return 1
+}
+
+unbegun() { # etcd's data: it was killed while it made its log, where nothing comes after the three records of 80 bytes
+	# that it begins with; on this it would wait for ever for members that it does not know.
+	log=$1/member/wal/0000000000000000-0000000000000000.wal
+	[ "$(echo "$1"/member/wal/*.wal)" = "$log" ] && [ "$(tail -c +81 "$log" | head -c 4096 | tr -d '\000' | wc -c)" -eq 0 ]
 }
 
 flush() { # paths on stdin are on the disk; a sync of everything would wait for the writes of others
