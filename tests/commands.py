@@ -24,7 +24,7 @@ def bootstrap(*words: str, at: Path, **variables: str) -> Ended:
         out, err = Path(directory) / "out", Path(directory) / "err"
         begun = FORKS.Process(target=_run, args=(words, at, environment() | variables, out, err))
         begun.start()
-        begun.join(60)
+        begun.join(300)
         status = begun.exitcode
         begun.kill()
         said = out.read_text(), err.read_text()

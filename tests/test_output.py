@@ -297,6 +297,16 @@ def test_a_span_within_another_is_of_its_node_unless_it_says_whose() -> None:
 # How it ends
 
 
+# Who does not hear it at once would wait for longer than anybody here does.
+PATIENT = """
+import sys
+from bootstrap.ssh import client
+from bootstrap.cli import main
+client.ANSWER, sys.argv[0] = 600.0, "bootstrap"
+main()
+"""
+
+
 @pytest.mark.parametrize("missed", [False, True], ids=["", "missed"])  # by the main thread, as just before it waits
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_command_that_is_interrupted_while_it_waits_for_a_node_says_how_to_go_on(
@@ -307,7 +317,7 @@ def test_a_command_that_is_interrupted_while_it_waits_for_a_node_says_how_to_go_
         tree = NOBODY | {"nodes": [node | {"ssh": {"host": "127.0.0.1", "port": silent.getsockname()[1]}}]}
         (here / "cluster.yaml").write_text(yaml.safe_dump(tree))
         begun = subprocess.Popen(  # who runs us in the background may ignore Ctrl-C, and what we start inherits that
-            ["env", "--default-signal=INT", sys.executable, "-m", "bootstrap", "init", "--log-format", "json"],
+            ["env", "--default-signal=INT", sys.executable, "-c", PATIENT, "init", "--log-format", "json"],
             cwd=here,
             env=environment(),
             stderr=subprocess.PIPE,
@@ -317,7 +327,7 @@ def test_a_command_that_is_interrupted_while_it_waits_for_a_node_says_how_to_go_
         with connection:
             threads = sorted(int(path.name) for path in Path(f"/proc/{begun.pid}/task").iterdir())
             assert ctypes.CDLL(None).tgkill(begun.pid, threads[-1] if missed else begun.pid, number) == 0
-            _, err = begun.communicate(timeout=12)  # a node has 15 to say what it is
+            _, err = begun.communicate(timeout=120)
     assert begun.returncode == 130, err
     (told,) = lines(err)
     assert (told["text"], told["code"]) == ("interrupted", 130)

@@ -198,7 +198,7 @@ def test_a_password_is_in_no_argument_and_in_no_trace(login: Login, somebody: Pe
         programs(replace(login, password=Source(tmp_path / "password"))) as (one,),
     ):
         stream = one.begin(
-            ["sh", "-c", "echo begun; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"], timeout=20
+            ["sh", "-c", "echo begun; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"], timeout=60
         )
         stream.send(b"")
         seen = b"".join(iter(lambda: stream.channel.recv(65536), b""))
