@@ -14,11 +14,13 @@ export BOOTSTRAP_PART=preflight # so that nobody takes it for a port that is tak
 for port in "$@"; do
 	timeout 60 systemd-socket-activate --accept --inetd -l "$address:$port" true >/dev/null 2>&1 &
 	pids="${pids-} $!"
+	eval "pid_$port=$!"
 done
 heard() { awk -v port="$(printf ':%04X' "$1")" '$4 == "0A" && substr($2, length($2) - 4) == port { found = 1 } END { exit !found }' /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
 for port in "$@"; do
 	tries=0
-	while ! heard "$port" && [ $tries -lt 20 ]; do tries=$((tries + 1)) && sleep 0.05; done
+	# As long as it tries to: a busy machine may take a second to start it.
+	while ! heard "$port" && [ $tries -lt 100 ] && eval "kill -0 \$pid_$port" 2>/dev/null; do tries=$((tries + 1)) && sleep 0.05; done
 	heard "$port" && printf '%s\n' "$port"
 done
 echo ready
