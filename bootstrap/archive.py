@@ -13,14 +13,10 @@ from pathlib import PurePosixPath
 
 from bootstrap import facts, paths, template_files
 from bootstrap.errors import Code, Problem
-from bootstrap.spec.addresses import API_PORT, ETCD_PORT
 from bootstrap.world import Facts, File, Former, Origin, Record, Turn
 
 STAGE = f"{paths.OURS}/turn"
-LAST = {"kube-controller-manager": 0, "kube-apiserver": 1, "etcd": 2}  # they stop in this order, others before them
-# What a part's manifest waits for where etcd starts with it: who finds a port closed tries again a second later, and
-# fewer at a time start faster. Everything else needs the API server.
-NEEDS = {"etcd": "first", "kube-apiserver": str(ETCD_PORT)}
+ORDER = ("kube-controller-manager", "kube-apiserver", "etcd")  # they stop in this order, schedulers before them
 GRACE = 30  # seconds from SIGTERM to SIGKILL of a part that the file no longer has; Kubernetes' default
 KUBELETS_OWN = frozenset({"kubelet", "kube-apiserver", "etcd"})  # what makes a turn stop the kubelet
 
@@ -97,18 +93,17 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
         yield "image", image, was.machine.runtime
     # Those that do not run yet too: a swap back stops them. Who leaves stops whatever runs.
     stopping = ({*was.running} if turn.leaves else {*turn.restart}) - {"kubelet", "host"}
-    for part in sorted(stopping, key=lambda part: (LAST.get(part, -1), part)):
+    last = {part: place for place, part in enumerate(ORDER)}
+    for part in sorted(stopping, key=lambda part: (last.get(part, -1), part)):
         hangs = part == "kube-apiserver" and "etcd" not in was.running  # it has nothing to end in grace
         yield "stop", part, "2" if hangs else str(graces.get(part, GRACE))
     if turn.fresh:
         yield "fresh", etcd
     if turn.record.birth:
         yield "data", etcd
-    for replaced, file in sorted(turn.put, key=lambda put: place(put[1], manifests)):
+    for replaced, file in sorted(turn.put, key=lambda put: (in_directory(put[1].path, manifests), put[1].path)):
         whose = "ours" if file.path in was.record.files else "original"
-        waits = "etcd" in turn.restart and in_directory(file.path, manifests)
-        when = NEEDS.get(file.part, str(API_PORT)) if waits else "first"
-        yield "put", file.path, staged(file.path, manifests), replaced or "-", file.fingerprint, whose, when
+        yield "put", file.path, staged(file.path, manifests), replaced or "-", file.fingerprint, whose
     for path in turn.drop:
         yield "drop", path, staged(path, manifests)
     if not was.record.files:
@@ -116,12 +111,6 @@ def moves(turn: Turn, was: Facts, etcd: str, leave: str, graces: Mapping[str, in
     if turn.purge:
         yield "purge", "yes"
     yield "leave", leave
-
-
-def place(file: File, manifests: str) -> tuple[bool, int, str]:
-    """When a file takes its place among the others: manifests last, in the opposite order of how parts stop."""
-    manifest = in_directory(file.path, manifests)
-    return manifest, -LAST.get(file.part, -1) if manifest else 0, file.path
 
 
 def images(turn: Turn, was: Facts) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,9 +13,11 @@ from bootstrap import credentials, tunnel
 from bootstrap.etcd import Etcd
 from bootstrap.state import Store
 from tests.clients import clients
-from tests.cluster import Desk, nodes_of_its_own, pod, record, until
+from tests.cluster import Desk, nodes_of_its_own, pod, record, running, until
 
 pytestmark = pytest.mark.lab
+
+FOUR = ("cp1", "cp2", "cp3", "w1")
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,60 @@ def test_no_request_of_a_client_that_retries_fails_while_the_control_plane_chang
     assert len(hasty.failed) <= hasty.sent // 1000 + 1, hasty
     assert "etcd's leader moves to " in said[0], "whoever leads is one of those that stop"
     assert "could not be moved" not in said[0]
+    until(cluster.nothing_left)
+
+
+def written(cluster: Desk) -> dict[str, object]:
+    """What would differ if a run wrote anything: times of files on the nodes, processes, versions of objects."""
+    places = "/etc/kubernetes /etc/systemd /etc/cni /etc/sysctl.d /etc/modules-load.d /var/lib/bootstrap"
+    found: dict[str, object] = {}
+    for name in FOUR:
+        node = cluster.lab.node(name)
+        found[name] = node.shell(f"find {places} -printf '%p %T@ %C@\\n' | sort"), running(node)
+    listed = cluster.get("configmaps,daemonsets,deployments,serviceaccounts,services", "-n", "kube-system")["items"]
+    specs = {(each["kind"], each["metadata"]["name"]): each["metadata"].get("generation", 0) for each in listed}
+    versions = {
+        each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in listed if each["kind"] == "ConfigMap"
+    }
+    return found | {"specs": specs, "versions": versions}
+
+
+def test_applying_what_is_there_already_writes_nothing_anywhere(cluster: Desk) -> None:
+    until(cluster.nothing_left)
+    before = written(cluster)
+    assert "nothing to do" in cluster.done("apply", "--yes").err
+    assert written(cluster) == before
+
+
+def test_a_bad_flag_is_swapped_back_on_the_first_node_and_the_others_are_untouched(cluster: Desk) -> None:
+    until(cluster.nothing_left)
+    before = written(cluster)
+    with cluster.described():
+        cluster.describe(apiServer={"extraArgs": [{"name": "no-such-flag", "value": "1"}]})
+        failed = cluster.bootstrap("apply", "--yes")
+    assert failed.status == 1, failed
+    assert "kube-apiserver does not know the flag --no-such-flag" in failed.err
+    (turned,) = {line.partition("] ")[0] for line in failed.err.splitlines() if "] swapped back to what it had" in line}
+    name = turned.rpartition("[")[2]
+    until(cluster.nothing_left)
+    after = written(cluster)
+    assert {each for each in FOUR if after[each] != before[each]} == {name}
+    until(lambda: healthy(cluster))
+
+
+def test_a_kept_plan_for_one_node_changes_that_node_alone(cluster: Desk, tmp_path: Path) -> None:
+    until(cluster.nothing_left)
+    before, kept = written(cluster), str(tmp_path / "kept.plan")
+    with cluster.described():
+        cluster.describe(controllerManager={"extraArgs": [{"name": "v", "value": "1"}]})
+        assert cluster.bootstrap("plan", "--nodes", "cp2", "--out", kept).status == 2
+        cluster.done("apply", kept, "--yes")
+        after = written(cluster)
+        assert {each for each in FOUR if after[each] != before[each]} == {"cp2"}
+        assert cluster.bootstrap("verify").status == 0
+        left = {step["node"] for wave in cluster.plan()["waves"] for step in wave if step["step"] == "turn"}
+        assert left == {"cp1", "cp3"}
+    cluster.done("apply", "--yes", "--nodes", "cp2")
     until(cluster.nothing_left)
 
 

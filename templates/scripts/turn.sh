@@ -11,8 +11,7 @@
 #   stop     PART SECONDS                             a part that changes: SIGTERM, and SIGKILL once the seconds are over
 #   fresh    PATH                                     etcd's data is of no listed member: it goes aside
 #   data     PATH                                     etcd's directory exists, root's alone
-#   put      PATH STAGED WAS NEW original|ours WHEN   WAS: the fingerprint it replaces, "-" for none; WHEN: "first", or
-#                                                     the port that something has to listen on first
+#   put      PATH STAGED WAS NEW original|ours        WAS: the fingerprint it replaces, "-" for none
 #   drop     PATH STAGED
 #   bare     yes                                      nothing was ours before: a swap back empties the node
 #   purge    yes                                      etcd's data is not kept, once nothing of ours is left
@@ -228,31 +227,13 @@ routes() { # stop|start: those to the pods of other nodes
 
 swap() { # 4: renames only, manifests last, since the moves come in that order
 	moves put | cut -f 2 | while IFS= read -r staged; do [ -e "$staged" ] && printf '%s\n' "$staged"; done | flush
-	rename '$6 == "first"'
-	drop -v "$network"
-	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
-}
-
-rename() { # the files to put of which awk says so
-	moves put | awk -F "$tab" "$1" | while IFS=$tab read -r path staged _; do
+	moves put | while IFS=$tab read -r path staged _; do
 		[ -e "$staged" ] || continue
 		mv -f "$staged" "$path" || { printf '%s\n' "$path" && break; }
 	done >"$turn/stuck"
 	[ -s "$turn/stuck" ] && fail 3 "can't replace $(cat "$turn/stuck")"
-	return 0
-}
-
-others() { # 7: manifests of what would find a port closed, and then wait for a second or more before it tried again
-	for port in $(moves put | awk -F "$tab" '$6 != "first" && !($6 in seen) { seen[$6]; print $6 }'); do
-		line=$(printf ':%04X [0-9A-F]*:0000 0A ' "$port")
-		tries=0
-		until grep -qs "$line" /proc/net/tcp /proc/net/tcp6 || [ $tries -gt 100 ]; do
-			sleep 0.05
-			tries=$((tries + 1))
-		done
-		rename "\$6 == \"$port\""
-	done
-	moves put | awk -F "$tab" '$6 != "first" { sub("/[^/]*$", "", $1); print $1 }' | sort -u | flush
+	drop -v "$network"
+	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
 }
 
 drop() { # what grep lets through; an original is kept until the turn settles, since a swap back puts ours over it
@@ -336,7 +317,6 @@ go() {
 	leave) leave ;;
 	esac
 	rm -f "$turn/kubelet-stopped"
-	others
 	printf '0\t%s\n' "$word" >"$ours/result"
 }
 

@@ -46,6 +46,7 @@ ROWS = (
     Row("pushed-put", "the same, connections open: Fabric's put"),
     Row("pushed", "the same, connections open: ours", (Goal(0.1, "pushed-install"),), ("pushed-put",)),
     Row("thousand", "1,000 nodes rendered and planned", (Goal(5.0),)),
+    Row("ha-again", "three nodes: bootstrap apply, nothing to do", (Goal(1.0),)),
     Row("ha-init", "three nodes: bootstrap init", (Goal(0.3, "ha-kubeadm"), Goal(1.25, "ha-bound"))),
 )
 HEAD = ("WORK", "N", "MIN", "MEDIAN", "MAX", "RATIO", "GOAL", "")

@@ -89,6 +89,7 @@ class Works:
         self.lab.fresh()
         here = self.workstation("together")
         self.watch.measure("ha-init", lambda: bootstrap(here, "init"))
+        self.watch.measure("ha-again", lambda: bootstrap(here, "apply", "--yes"))
         self.bound("ha-bound", self.keep())
 
     def where(self, work: str) -> None:
