@@ -29,9 +29,12 @@ def asked(dial: Dial, probe: Probe) -> str:
         return answer(kept, probe)
 
 
-def line(dial: Dial, probe: Probe) -> httpx2.Client:
-    """To what is probed; nothing is dialled yet, and a connection is kept from one question to the next."""
-    return client(dial, probe.url, unverified() if probe.scheme == "https" else None, timeout=ANSWER)
+def line(dial: Dial, probe: Probe, tls: ssl.SSLContext | None = None) -> httpx2.Client:
+    """To what is probed; nothing is dialled yet, and a connection is kept from one question to the next.
+
+    Without `tls` of its own nobody is known to the other.
+    """
+    return client(dial, probe.url, tls or (unverified() if probe.scheme == "https" else None), timeout=ANSWER)
 
 
 def answer(kept: httpx2.Client, probe: Probe) -> str:
@@ -53,6 +56,15 @@ def unverified() -> ssl.SSLContext:
     return tls
 
 
+def lasting(dial: Dial, probe: Probe, *, seconds: float, stopped: Callable[[], bool]) -> str:
+    """Nothing ("") once it can do its work, else what it said last."""
+    deadline = time.monotonic() + seconds
+    with line(dial, probe) as kept:
+        while (why := answer(kept, probe)) and time.monotonic() < deadline and not stopped():
+            time.sleep(PAUSE)
+        return why
+
+
 def wait(
     dial: Dial,
     observe: Callable[[], Facts],
@@ -64,12 +76,14 @@ def wait(
     stopped: Callable[[], bool],
     hopeless: Callable[[Sequence[str]], bool],
     say: Say,
+    known: Mapping[str, ssl.SSLContext],
 ) -> dict[str, str]:
     """{} once every probe passes and every wanted generation runs; at the deadline: part -> what it lacks.
 
     The probes stand in the order in which parts need each other: nobody asks the next before one answers, except to
-    tell what is wrong. With `soak` they also have to stay so: the same processes, and no others that came after them.
-    Now and then it is asked whether the parts that lack something are `hopeless`: then nobody waits longer for them.
+    tell what is wrong. Parts that are `known` are asked by who they know. With `soak` they also have to stay so: the
+    same processes, and no others that came after them. Now and then it is asked whether the parts that lack something
+    are `hopeless`: then nobody waits longer for them.
     """
     deadline, look = time.monotonic() + seconds, time.monotonic() + LOOK
     missing = {probe.part: "no answer" for probe in probes}
@@ -78,7 +92,7 @@ def wait(
     began: Mapping[str, int] = {}
     before: Mapping[str, int] | None = None  # what had begun when all was well, for the first time or again
     with ExitStack() as lines:
-        kept = {probe: lines.enter_context(line(dial, probe)) for probe in probes}
+        kept = {probe: lines.enter_context(line(dial, probe, known.get(probe.part))) for probe in probes}
         while True:
             _ask(kept, waiting, missing, through=time.monotonic() > min(look, deadline))
             if not waiting:

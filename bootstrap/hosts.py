@@ -154,7 +154,7 @@ class Hosts:
 
     def etcd(self, node: str) -> Etcd:
         """The member of this node."""
-        return Etcd(self._client(node, ETCD_PORT, credentials.etcd_identity(self.store)))
+        return Etcd(self._client(node, ETCD_PORT, _tls(credentials.etcd_identity(self.store))))
 
     def kube(self) -> Kube | None:
         """The API, through the first node where it runs; None when it runs nowhere."""
@@ -162,12 +162,14 @@ class Hosts:
         if self._kube is None or self._kube[0] not in serving:
             if not serving:
                 return None
-            client = self._client(serving[0], API_PORT, credentials.api_identity(self.store))
-            self._kube = serving[0], Kube(client)
+            self._kube = serving[0], Kube(self._client(serving[0], API_PORT, self.api_tls()))
         return self._kube[1]
 
-    def _client(self, node: str, port: int, identity: credentials.Identity) -> httpx2.Client:
-        tls = tunnel.context(identity.ca, identity.certificate, identity.key)
+    def api_tls(self) -> ssl.SSLContext:
+        """To an API server, which knows us by it."""
+        return _tls(credentials.api_identity(self.store))
+
+    def _client(self, node: str, port: int, tls: ssl.SSLContext) -> httpx2.Client:
         loopback = flags.loopback(self.nodes[node])
         return tunnel.client(self[node].dial, f"https://{bracketed(loopback)}:{port}", tls)
 
@@ -175,3 +177,7 @@ class Hosts:
         """Where each part of a node is asked whether it can do its work."""
         kubelets = Probe("kubelet", 10248, "/healthz", "http", "127.0.0.1")
         return [kubelets, *(component.probe for component in components(self.cluster, node))]
+
+
+def _tls(identity: credentials.Identity) -> ssl.SSLContext:
+    return tunnel.context(identity.ca, identity.certificate, identity.key)

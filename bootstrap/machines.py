@@ -7,12 +7,22 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from bootstrap import roster, spec, state, trace
 from bootstrap.spec.model import Cluster, Node
 from bootstrap.ssh import Client, Host, Login, Source, hops
 from bootstrap.survey import Survey
-from bootstrap.world import Facts
+from bootstrap.world import Facts, Machine
+
+CONTAINERD = "unix:///run/containerd/containerd.sock"  # where a node says that most runtimes listen
+
+
+class Place(NamedTuple):
+    """What a survey depends on that only the node can tell."""
+
+    manifests: str
+    runtime: str
 
 
 class Machines:
@@ -31,18 +41,21 @@ class Machines:
         self._hosts = {
             name: Host(name, login(cluster, node, known_hosts), self._ssh) for name, node in self.nodes.items()
         }
+        self._strangers = self.nodes.keys() - roster.entries(kept).keys()  # no run has changed anything there
         self._facts: dict[str, Future[Facts]] = {}  # what was asked before anybody wanted to know
-        self._surveys: dict[str, Future[Survey | None]] = {}
+        self._surveys: dict[str, Future[Survey]] = {}
 
     def __getitem__(self, node: str) -> Host:
         """The host of this node."""
         return self._hosts[node]
 
     def ask(self, names: Iterable[str]) -> None:
-        """Begins to ask these for their facts, and those that have nothing of ours what they are like."""
+        """Begins to ask these for their facts, and strangers what they are like, if they are as most are."""
         asked = sorted(names)
         self._facts = {name: self.pool.submit(self._told, name) for name in asked}
-        self._surveys = {name: self.pool.submit(self._looked_at, name, self._facts[name]) for name in asked}
+        for name in asked:
+            if name in self._strangers:
+                self._surveys[name] = self.pool.submit(self._looked_at, name, self._usual(name))
 
     def facts(self, name: str) -> Facts:
         """What a node tells: what it was asked beforehand, once, else now. Problem when it does not."""
@@ -55,21 +68,22 @@ class Machines:
 
     def survey(self, name: str, was: Facts) -> Survey:
         """What its machine is like: as it was asked beforehand, once, else now. Problem when it does not tell."""
-        begun = self._surveys.pop(name, None)
-        return (begun and begun.result()) or self._survey(name, was)
+        begun, place = self._surveys.pop(name, None), Place(was.machine.manifests, was.machine.runtime)
+        return begun.result() if begun and place == self._usual(name) else self._looked_at(name, place)
 
     def _told(self, name: str) -> Facts:
-        manifests = {**self.cluster.kubelet, **self.nodes[name].kubelet}.get("staticPodPath", "")
-        return self[name].observe(self.cluster.etcd.data_dir, manifests)
+        return self[name].observe(self.cluster.etcd.data_dir, self._manifests(name))
 
-    def _looked_at(self, name: str, begun: Future[Facts]) -> Survey | None:
-        """None where nobody will ask for it: there is something of ours, or it can't be reached."""
-        if begun.exception() or begun.result().record.files:
-            return None
-        return self._survey(name, begun.result())
+    def _looked_at(self, name: str, place: Place) -> Survey:
+        return self[name].survey(self.cluster.etcd.data_dir, place.manifests, place.runtime, name)
 
-    def _survey(self, name: str, was: Facts) -> Survey:
-        return self[name].survey(self.cluster.etcd.data_dir, was, name)
+    def _usual(self, name: str) -> Place:
+        return Place(self._manifests(name) or Machine().manifests, CONTAINERD)
+
+    def _manifests(self, name: str) -> str:
+        """As cluster.yaml says; "": the kubelet's own."""
+        found: str = {**self.cluster.kubelet, **self.nodes[name].kubelet}.get("staticPodPath", "")
+        return found
 
     def close(self, *, at_once: bool = False) -> None:
         """Every connection ends; `at_once`: under whoever is still busy with a node."""

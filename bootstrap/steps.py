@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import httpx2
@@ -17,10 +17,12 @@ from bootstrap.errors import Code, Problem
 from bootstrap.hosts import Event, Hosts
 from bootstrap.kube import Kube
 from bootstrap.lock import Lock
+from bootstrap.objects import SYSTEM
 from bootstrap.run import Failure
 from bootstrap.spec.model import Cluster, Node
 from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave, about
 
+OWN_HOOKS = ("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")  # who puts ours needs neither
 REGISTERED = 60.0  # seconds a kubelet may take to register its node, once the API answers
 
 Objects = Callable[[frozenset[str]], Mapping[str, Object]]  # registered nodes -> the wanted objects, by key
@@ -34,6 +36,7 @@ class Steps:
     lock: Lock
     objects: Objects
     wait: float
+    _founders: list[str] = field(default_factory=list)  # whose API servers are still to be ready altogether
 
     def perform(self, wave: Wave) -> dict[str, Failure]:
         """Every step of a wave at once; turns settle when all of the wave are healthy. Who failed, and why.
@@ -93,12 +96,25 @@ class Steps:
             return None
         listed = (self.hosts.members or {}).get(name)
         soak = bool(set(turn.restart) & was.running.keys())
-        return self._healthy(node, turn.record.runs, learner=bool(listed and not listed.votes), soak=soak)
+        founds = self.hosts.members == {} and node.control_plane
+        if failure := self._healthy(
+            node, turn.record.runs, learner=bool(listed and not listed.votes), founds=founds, soak=soak
+        ):
+            return failure
+        if founds:
+            self._founders.append(name)
+        return None
 
-    def _healthy(self, node: Node, runs: Mapping[str, str], *, learner: bool = False, soak: bool) -> Failure | None:
-        """Waits until every part of a node runs as wanted and answers; what a learner can't do yet is not awaited."""
+    def _healthy(
+        self, node: Node, runs: Mapping[str, str], *, learner: bool = False, founds: bool = False, soak: bool
+    ) -> Failure | None:
+        """Waits until every part of a node runs as wanted and answers; what can't be done yet is not awaited.
+
+        Not what a learner can't do; nor, of an API server that `founds`, what it makes for itself meanwhile: `ended`
+        waits for that.
+        """
         host = self.hosts[node.name]
-        probes = first_probes(self.hosts.cluster, self.hosts.probes(node))
+        probes = first_probes(self.hosts.cluster, self.hosts.probes(node), founds=founds)
         if learner:  # nobody may read from it: it only lives, and its API server waits until it votes
             probes = [replace(probe, path="/livez") for probe in probes if probe.part == "etcd"]
             runs = {part: generation for part, generation in runs.items() if part in ("etcd", "kubelet")}
@@ -113,6 +129,7 @@ class Steps:
                 stopped=self._stopped,
                 hopeless=lambda parts: self._hopeless(node.name, parts),
                 say=lambda text: self._say(node.name, text),
+                known={"kube-apiserver": self.hosts.api_tls()} if founds else {},
             )
             return self._unhealthy(node.name, missing) if missing else None
         except Problem as problem:  # the line broke: this node leaves the run, the others go on
@@ -125,6 +142,17 @@ class Steps:
         facts = self.hosts.facts(node.name)
         self.hosts.saw(node.name, facts, began)
         return facts
+
+    def ended(self) -> dict[str, str]:
+        """Waits until API servers that were founded can do all their work; who can't, and why."""
+        with trace.span("waits until the API is ready"):
+            told = zip(self._founders, self.hosts.pool.map(self._ready, self._founders), strict=True)
+            return {name: f"kube-apiserver is not ready: {why}" for name, why in told if why}
+
+    def _ready(self, name: str) -> str:
+        probes = self.hosts.probes(self.hosts.nodes[name])
+        probe = next(probe for probe in probes if probe.part == "kube-apiserver")
+        return health.lasting(self.hosts[name].dial, probe, seconds=self.wait, stopped=self._stopped)
 
     def _stopped(self) -> bool:
         self.lock.holds()
@@ -212,6 +240,9 @@ class Steps:
         if not self.hosts.running("kube-apiserver"):
             self.hosts.observe(self.hosts.addresses)
         kube = self._kube()
+        if self._founders:
+            with trace.span("waits until the API has its namespaces"):
+                housed(kube, self.hosts.stopping.is_set)
         put = [key for _, key, _ in step.put if not key.startswith(serving.PREFIX)]
         for name in (key for _, key, _ in step.put if key.startswith(serving.PREFIX)):
             serving.approve(kube, name)
@@ -271,6 +302,18 @@ def said(problem: Problem) -> str:
     return f"{problem.what}: {problem.why}" if problem.why else problem.what
 
 
+def housed(kube: Kube, stopped: Callable[[], bool]) -> None:
+    """Returns once there is the namespace that most of ours is in: a new API server makes it by itself."""
+    deadline = time.monotonic() + REGISTERED
+    while kube.get(f"/api/v1/namespaces/{SYSTEM}") is None:
+        if time.monotonic() > deadline or stopped():
+            raise Problem(
+                f"the API server did not make its namespace {SYSTEM} in {REGISTERED:.0f} s",
+                next="run the same command again: it goes on where this one ended",
+            )
+        time.sleep(0.1)
+
+
 def registered(kube: Kube, nodes: frozenset[str], stopped: Callable[[], bool]) -> None:
     """Returns once the API knows these nodes: an object put before its kubelet's would keep the taints away."""
     deadline = time.monotonic() + REGISTERED
@@ -293,10 +336,16 @@ def summary(turn: Turn, was: Facts) -> str:
     return "; ".join([f"{len(turn.put)} files", *words])
 
 
-def first_probes(cluster: Cluster, probes: list[Probe]) -> list[Probe]:
-    """What has to answer before there are objects: a scheduler lives, but may not be allowed to read anything yet."""
-    schedulers = {"kube-scheduler", *(scheduler.name for scheduler in cluster.schedulers)}
-    return [replace(probe, path="/livez") if probe.part in schedulers else probe for probe in probes]
+def first_probes(cluster: Cluster, probes: list[Probe], *, founds: bool) -> list[Probe]:
+    """What has to answer before there are objects: a scheduler lives, but may not be allowed to read anything yet.
+
+    An API server of a cluster that is new serves a second or two before it has made its own roles and classes, and
+    answers nobody that it does not know before it has.
+    """
+    paths = dict.fromkeys(["kube-scheduler", *(scheduler.name for scheduler in cluster.schedulers)], "/livez")
+    if founds:
+        paths["kube-apiserver"] = f"/readyz?{'&'.join(f'exclude=poststarthook/{hook}' for hook in OWN_HOOKS)}"
+    return [replace(probe, path=paths.get(probe.part, probe.path)) for probe in probes]
 
 
 def leaving_kubelet(cluster: Cluster, node: Node, facts: Facts) -> File:

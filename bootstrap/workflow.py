@@ -320,7 +320,8 @@ class Session:
 
     def run(self, world: World, approved: Plan) -> Outcome:
         """Perform an approved plan."""
-        return run(self, world, self.wants, approved.waves)
+        outcome = run(self, world, self.wants, approved.waves)
+        return outcome if outcome.failed or outcome.stopped else replace(outcome, failed=self._steps.ended())
 
     def observe(self, nodes: Iterable[str]) -> tuple[Mapping[str, Facts], Mapping[str, Listed] | None]:
         """The facts of those that answer, and etcd's members; where somebody asked to stop, this is the place to."""

@@ -116,10 +116,10 @@ class Host:
             reply = self._asked(["sh", "-s", "--", str(lines), manifests, *parts], script.encode(), timeout=60)
         return diagnosis.parse(self.name, reply.out)
 
-    def survey(self, etcd: str, was: Facts, name: str) -> Survey:
-        """What the machine is like, beyond its facts; `name` is the node's in cluster.yaml."""
+    def survey(self, etcd: str, manifests: str, runtime: str, name: str) -> Survey:
+        """What the machine is like, beyond its facts; `runtime` is a URL, `name` the node's in cluster.yaml."""
         script = template_files.text("scripts/listeners.sh") + template_files.text("scripts/preflight.sh")
-        words = ["sh", "-s", "--", etcd, was.machine.manifests, was.machine.runtime, name]
+        words = ["sh", "-s", "--", etcd, manifests, runtime, name]
         with trace.span("tells what the machine is like", self.name, kind="ssh"):
             began = time.time()
             reply = self._asked(words, script.encode(), timeout=60)
