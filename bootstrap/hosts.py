@@ -83,6 +83,10 @@ class Hosts:
                 self.known[name] = replace(self.known[name], healthy=False)
         return {name: self.known[name] for name in asked if name in self.known}, self.members
 
+    def say(self, node: str, text: str) -> None:
+        """Somebody waits, and wants to see it."""
+        self.report(Event(node, text))
+
     def saw(self, name: str, facts: Facts | None, at: float) -> None:
         """A node was asked at that time, by our own clock, and told this, or nothing."""
         self._told[name] = at
@@ -164,6 +168,13 @@ class Hosts:
                 return None
             self._kube = serving[0], Kube(self._client(serving[0], API_PORT, self.api_tls()))
         return self._kube[1]
+
+    def api(self) -> Kube:
+        """The API; Problem where it ran, and does not any more."""
+        kube = self.kube()
+        if kube is None:
+            raise Problem("no API server answers any more", next="run the same command again: it goes on from here")
+        return kube
 
     def api_tls(self) -> ssl.SSLContext:
         """To an API server, which knows us by it."""

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import httpx2
 
-from bootstrap import documents, explain, health, kubelet, redact, serving, trace
+from bootstrap import documents, explain, health, kubelet, redact, trace
+from bootstrap.applying import Objects, apply
 from bootstrap.components import Probe, components
-from bootstrap.documents import Object
-from bootstrap.drain import drain, unlisted
+from bootstrap.drain import drain
 from bootstrap.errors import Code, Problem
-from bootstrap.hosts import Event, Hosts
-from bootstrap.kube import Kube
+from bootstrap.hosts import Hosts
 from bootstrap.lock import Lock
-from bootstrap.objects import SYSTEM
 from bootstrap.run import Failure
 from bootstrap.spec.model import Cluster, Node
-from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave, about
+from bootstrap.world import Apply, Drain, Facts, File, Member, Turn, Wave
 
 OWN_HOOKS = ("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")  # who puts ours needs neither
-REGISTERED = 60.0  # seconds a kubelet may take to register its node, once the API answers
-
-Objects = Callable[[frozenset[str]], Mapping[str, Object]]  # registered nodes -> the wanted objects, by key
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Steps:
                     if failure := self._seat(node, votes=votes):
                         failures[node] = failure
                 case Apply():
-                    self._apply(step)
+                    apply(self.hosts, step, self.objects)
                 case Drain(node):
                     self._drain(node)
         return failures
@@ -65,13 +59,10 @@ class Steps:
         """Swap a node back, if it can be reached."""
         try:
             told = self.hosts[node].back(self.lock.epoch)
-            self._say(node, told or "swapped back to what it had")
+            self.hosts.say(node, told or "swapped back to what it had")
         except Problem as problem:
             ours(problem)
-            self._say(node, f"could not be swapped back: {problem.what}")
-
-    def _say(self, node: str, text: str) -> None:
-        self.hosts.report(Event(node, text))
+            self.hosts.say(node, f"could not be swapped back: {problem.what}")
 
     def _turn(self, turn: Turn) -> Failure | None:
         with trace.span("turn", turn.node):
@@ -80,19 +71,19 @@ class Steps:
     def _turned(self, turn: Turn) -> Failure | None:
         name, host, cluster = turn.node, self.hosts[turn.node], self.hosts.cluster
         node, was = self.hosts.nodes[name], self.hosts.known[name]
-        self._say(name, summary(turn, was))
+        self.hosts.say(name, summary(turn, was))
         leaving, epoch = leaving_kubelet(cluster, node, was), self.lock.epoch
         if "etcd" in turn.restart:
             self._hand_over(name)
         try:
             if told := host.turn(turn, was, cluster.etcd.data_dir, leaving, graces(cluster, node), epoch=epoch):
-                self._say(name, told)
+                self.hosts.say(name, told)
         except Problem as problem:
             ours(problem)
             return Failure(said(problem), content=problem.code is Code.FAILED)
         if turn.leaves:
             self.hosts.known.pop(name)
-            self._say(name, "is as it was found")
+            self.hosts.say(name, "is as it was found")
             return None
         listed = (self.hosts.members or {}).get(name)
         soak = bool(set(turn.restart) & was.running.keys())
@@ -128,7 +119,7 @@ class Steps:
                 soak=soak,
                 stopped=self._stopped,
                 hopeless=lambda parts: self._hopeless(node.name, parts),
-                say=lambda text: self._say(node.name, text),
+                say=lambda text: self.hosts.say(node.name, text),
                 known={"kube-apiserver": self.hosts.api_tls()} if founds else {},
             )
             return self._unhealthy(node.name, missing) if missing else None
@@ -192,9 +183,9 @@ class Steps:
             etcd = self.hosts.etcd(node)
             if etcd.leads():
                 etcd.hand_over(members[others[0]].id)
-                self._say(node, f"etcd's leader moves to {others[0]}")
+                self.hosts.say(node, f"etcd's leader moves to {others[0]}")
         except (httpx2.HTTPError, Problem) as error:
-            self._say(node, f"etcd's leader could not be moved away: {error}")
+            self.hosts.say(node, f"etcd's leader could not be moved away: {error}")
 
     def _seat(self, node: str, *, votes: bool | None) -> Failure | None:
         """etcd's list, through another member; who votes from now on gets healthy altogether."""
@@ -208,16 +199,16 @@ class Steps:
             match votes:
                 case False:
                     etcd.add_learner(self.hosts.nodes[node].address)
-                    self._say(node, "is a learner of etcd")
+                    self.hosts.say(node, "is a learner of etcd")
                 case True if node not in listed:
                     return Failure("etcd does not list it any more", content=False)
                 case True:
                     etcd.promote(listed[node].id, seconds=self.wait)
-                    self._say(node, "votes in etcd")
+                    self.hosts.say(node, "votes in etcd")
                 case None if node in listed:
                     self._hand_over(node)
                     etcd.remove(listed[node].id)
-                    self._say(node, "has left etcd")
+                    self.hosts.say(node, "has left etcd")
         except httpx2.HTTPError as error:
             return Failure(f"etcd did not change its list: {error}", content=False)
         except Problem as problem:
@@ -226,64 +217,9 @@ class Steps:
             return self._healthy(self.hosts.nodes[node], self.hosts.known[node].record.runs, soak=False)
         return None
 
-    def _kube(self) -> Kube:
-        kube = self.hosts.kube()
-        if kube is None:
-            raise Problem("no API server answers any more", next="run the same command again: it goes on from here")
-        return kube
-
     def _drain(self, node: str) -> None:
         reached = node in self.hosts.known
-        drain(self._kube(), node, seconds=self.wait, reached=reached, say=lambda text: self._say(node, text))
-
-    def _apply(self, step: Apply) -> None:
-        if not self.hosts.running("kube-apiserver"):
-            self.hosts.observe(self.hosts.addresses)
-        kube = self._kube()
-        if self._founders:
-            with trace.span("waits until the API has its namespaces"):
-                housed(kube, self.hosts.stopping.is_set)
-        put = [key for _, key, _ in step.put if not key.startswith(serving.PREFIX)]
-        for name in (key for _, key, _ in step.put if key.startswith(serving.PREFIX)):
-            serving.approve(kube, name)
-        marks = {key: key.rpartition("|")[2] for key in put if key.startswith("|Node|")}
-        wanted = self.objects(frozenset(marks.values()))
-        servers = {node: found for node in about(step) if (found := self._server(kube, node))}
-        ours = set(kube.inventory()) | (set(put) - marks.keys())
-        kube.note(ours)
-        with trace.span("puts objects"):
-            kube.put(wanted[key] for key in put if key not in marks)
-        with trace.span("waits until the nodes are registered"):
-            registered(kube, frozenset(marks.values()), self.hosts.stopping.is_set)
-        kube.put(wanted[key] for key in marks)
-        kube.drop(step.drop)
-        if step.drop:
-            kube.note(ours - set(step.drop))
-        for node, address in sorted(servers.items()):
-            unlisted(
-                kube,
-                address,
-                expire=partial(self._expire, node, address),
-                stopped=self.hosts.stopping.is_set,
-                say=partial(self._say, node),
-            )
-        self._say("", f"{len(step.put)} objects put, {len(step.drop)} dropped")
-
-    def _server(self, kube: Kube, node: str) -> str:
-        """The address of a control-plane node's API server, also where only the API still knows it; "": it has none."""
-        if node in self.hosts.nodes:
-            return self.hosts.nodes[node].address if self.hosts.nodes[node].control_plane else ""
-        found = kube.get(f"/api/v1/nodes/{node}")
-        if not found or "node-role.kubernetes.io/control-plane" not in found["metadata"].get("labels", {}):
-            return ""
-        return next((each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"), "")
-
-    def _expire(self, node: str, address: str) -> None:
-        """Nobody serves at this address any more, whatever the API server there left in etcd."""
-        for through in self.hosts.running("etcd"):
-            if through != node:
-                self.hosts.etcd(through).delete(f"/registry/masterleases/{address}")
-                return
+        drain(self.hosts.api(), node, seconds=self.wait, reached=reached, say=lambda text: self.hosts.say(node, text))
 
 
 def graces(cluster: Cluster, node: Node) -> dict[str, int]:
@@ -300,31 +236,6 @@ def ours(problem: Problem) -> None:
 def said(problem: Problem) -> str:
     """What happened, and why where that is known."""
     return f"{problem.what}: {problem.why}" if problem.why else problem.what
-
-
-def housed(kube: Kube, stopped: Callable[[], bool]) -> None:
-    """Returns once there is the namespace that most of ours is in: a new API server makes it by itself."""
-    deadline = time.monotonic() + REGISTERED
-    while kube.get(f"/api/v1/namespaces/{SYSTEM}") is None:
-        if time.monotonic() > deadline or stopped():
-            raise Problem(
-                f"the API server did not make its namespace {SYSTEM} in {REGISTERED:.0f} s",
-                next="run the same command again: it goes on where this one ended",
-            )
-        time.sleep(0.1)
-
-
-def registered(kube: Kube, nodes: frozenset[str], stopped: Callable[[], bool]) -> None:
-    """Returns once the API knows these nodes: an object put before its kubelet's would keep the taints away."""
-    deadline = time.monotonic() + REGISTERED
-    while missing := sorted(nodes - kube.nodes().keys()):
-        if time.monotonic() > deadline or stopped():
-            raise Problem(
-                f"{', '.join(missing)} did not register with the API in {REGISTERED:.0f} s",
-                why="the kubelet does that by itself once the API server answers",
-                next=f"on {missing[0]}: journalctl -u kubelet -n 50",
-            )
-        time.sleep(0.1)
 
 
 def summary(turn: Turn, was: Facts) -> str:
