@@ -51,11 +51,7 @@ class Machines:
 
     def ask(self, names: Iterable[str]) -> None:
         """Begins to ask these for their facts, and strangers what they are like, if they are as most are."""
-        asked = sorted(names)
-        self._facts = {name: self.pool.submit(self._told, name) for name in asked}
-        for name in asked:
-            if name in self._strangers:
-                self._surveys[name] = self.pool.submit(self._looked_at, name, self._usual(name))
+        self._facts = {name: self.pool.submit(self._begun, name) for name in sorted(names)}
 
     def facts(self, name: str) -> Facts:
         """What a node tells: what it was asked beforehand, once, else now. Problem when it does not."""
@@ -70,6 +66,12 @@ class Machines:
         """What its machine is like: as it was asked beforehand, once, else now. Problem when it does not tell."""
         begun, place = self._surveys.pop(name, None), Place(was.machine.manifests, was.machine.runtime)
         return begun.result() if begun and place == self._usual(name) else self._looked_at(name, place)
+
+    def _begun(self, name: str) -> Facts:
+        self[name].open()  # who can't be reached is tried once
+        if name in self._strangers:
+            self._surveys[name] = self.pool.submit(self._looked_at, name, self._usual(name))
+        return self._told(name)
 
     def _told(self, name: str) -> Facts:
         return self[name].observe(self.cluster.etcd.data_dir, self._manifests(name))

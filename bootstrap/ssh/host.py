@@ -42,6 +42,10 @@ class Host:
         self.name, self._login = name, login
         self._programs = Programs(name, login, client)
 
+    def open(self) -> None:
+        """Connected from now on; Problem when it can't be reached."""
+        self._programs.connection()
+
     def observe(self, etcd: str, manifests: str = "") -> Facts:
         """All that is known of the node; `manifests` is cluster.yaml's staticPodPath ("": the kubelet's own)."""
         script = template_files.text("scripts/observe.sh")
