@@ -7,6 +7,7 @@ the inventory there. `bring-ups` kills nothing: it founds three nodes ten times 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -180,10 +181,16 @@ def ready(lab: Lab, seconds: float = 60) -> bool:
     return True
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """The exit code: 0 when every point held, and every bring-up came up."""
+    known = [*WORKFLOWS, BRING_UPS]
+    parser = argparse.ArgumentParser(prog="python -m tests.sweep", description="Every kill point on real nodes.")
+    parser.add_argument("names", nargs="*", metavar="WORK", help=f"{', '.join(known)}; all of them unless named")
+    names = parser.parse_args(arguments).names
+    if unknown := sorted({*names} - {*known}):
+        parser.error(f"there is no {unknown[0]}")
     good = True
-    for name in names or [*WORKFLOWS, BRING_UPS]:
+    for name in names or known:
         nodes = 3 if name == BRING_UPS else WORKFLOWS[name].nodes
         lab = up(NAME, nodes=nodes, load_balancer=nodes > 1)
         try:
