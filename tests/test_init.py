@@ -26,6 +26,7 @@ class Founded:
 
     desk: Desk
     init: Ended
+    ready: str  # what the API server said as soon as init had ended
     names: set[str]  # of all that ever lay in the manifest directory meanwhile
 
 
@@ -35,7 +36,8 @@ def founded(untouched: Desk) -> Founded:
     untouched.node.exec("mkdir", "-p", DIRECTORY)
     with names_in(root(untouched.node) / DIRECTORY[1:]) as names:
         init = untouched.bootstrap("init")
-    return Founded(untouched, init, names)
+    ready = untouched.kubectl("get", "--raw", "/readyz") if init.status == 0 else ""
+    return Founded(untouched, init, ready, names)
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_init_ends_well_and_says_what_to_type_next(founded: Founded) -> None:
     assert founded.init.status == 0, founded.init.err
     assert "next: bootstrap kubeconfig" in founded.init.err
     assert founded.init.out == ""
+    assert founded.ready == "ok"
 
 
 def test_the_node_gets_ready_and_every_part_runs(cluster: Desk) -> None:
