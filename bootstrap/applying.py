@@ -11,6 +11,7 @@ from bootstrap.documents import Object
 from bootstrap.drain import unlisted
 from bootstrap.errors import Problem
 from bootstrap.hosts import Hosts
+from bootstrap.joining import PUBLIC
 from bootstrap.kube import Kube
 from bootstrap.objects import SYSTEM
 from bootstrap.world import Apply, about
@@ -72,12 +73,12 @@ def _expire(hosts: Hosts, node: str, address: str) -> None:
 
 
 def housed(kube: Kube, stopped: Callable[[], bool]) -> None:
-    """Returns once there is the namespace that most of ours is in: a new API server makes it by itself."""
+    """Returns once there are the namespaces that ours are in: a new API server makes them by itself."""
     deadline = time.monotonic() + REGISTERED
-    while kube.get(f"/api/v1/namespaces/{SYSTEM}") is None:
+    while any(kube.get(f"/api/v1/namespaces/{name}") is None for name in (SYSTEM, PUBLIC)):
         if time.monotonic() > deadline or stopped():
             raise Problem(
-                f"the API server did not make its namespace {SYSTEM} in {REGISTERED:.0f} s",
+                f"the API server did not make its namespaces {SYSTEM} and {PUBLIC} in {REGISTERED:.0f} s",
                 next="run the same command again: it goes on where this one ended",
             )
         time.sleep(0.1)

@@ -33,6 +33,8 @@ def write(
             _replace(path, content, mode, fresh or path.with_name(f".{path.name}.new"), lasting=lasting)
     if not plain:
         with told("write into", path, next), os.fdopen(os.open(path, WRITE | os.O_TRUNC, mode), "wb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
 
 

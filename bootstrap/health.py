@@ -94,7 +94,8 @@ def wait(
     with ExitStack() as lines:
         kept = {probe: lines.enter_context(line(dial, probe, known.get(probe.part))) for probe in probes}
         while True:
-            _ask(kept, waiting, missing, through=time.monotonic() > min(look, deadline))
+            through = time.monotonic() > min(look, deadline)
+            _ask(kept, waiting, missing, through=through)
             if not waiting:
                 seen, waiting = observe(), list(probes)
                 missing = {part: "still to come" for part, wanted in runs.items() if seen.running.get(part) != wanted}
@@ -112,9 +113,9 @@ def wait(
                 for part in lacks:
                     say(f"{part} {missing[part]}")
                 time.sleep(SOAK)
-            if time.monotonic() > deadline or stopped():
+            if (through and time.monotonic() > deadline) or stopped():
                 break
-            if lacks and time.monotonic() > look:
+            if through and lacks:
                 if hopeless(lacks):
                     break
                 look = time.monotonic() + LOOK

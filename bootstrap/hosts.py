@@ -70,8 +70,9 @@ class Hosts:
         """The facts of those that answer, and etcd's members; what was told in so many seconds is not asked again."""
         asked, began = sorted(nodes), time.monotonic()
         old = [name for name in asked if began - self._told.get(name, -inf) >= within]
-        for name, told in zip(old, self.pool.map(self._look, old), strict=True):
-            self.saw(name, told, began)
+        since = [self._machines.since(name) for name in old]
+        for name, at, told in zip(old, since, self.pool.map(self._look, old), strict=True):
+            self.saw(name, told, at)
         self._machines.forget()
         if old or began - self._told.get("", -inf) >= within:
             self.members = self._members()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +43,7 @@ class Machines:
             name: Host(name, login(cluster, node, known_hosts), self._ssh) for name, node in self.nodes.items()
         }
         self._strangers = self.nodes.keys() - roster.entries(kept).keys()  # no run has changed anything there
+        self.asked = 0.0  # when what follows was, by our own clock
         self._facts: dict[str, Future[Facts]] = {}  # what was asked before anybody wanted to know
         self._surveys: dict[str, Future[Survey]] = {}
 
@@ -49,9 +51,10 @@ class Machines:
         """The host of this node."""
         return self._hosts[node]
 
-    def ask(self, names: Iterable[str]) -> None:
-        """Begins to ask these for their facts, and strangers what they are like, if they are as most are."""
-        self._facts = {name: self.pool.submit(self._begun, name) for name in sorted(names)}
+    def ask(self, names: Iterable[str], *, surveys: bool) -> None:
+        """Begins to ask these for their facts, and with `surveys` strangers what they are like."""
+        self.asked = time.monotonic()
+        self._facts = {name: self.pool.submit(self._begun, name, surveys=surveys) for name in sorted(names)}
 
     def facts(self, name: str) -> Facts:
         """What a node tells: what it was asked beforehand, once, else now. Problem when it does not."""
@@ -67,9 +70,13 @@ class Machines:
         begun, place = self._surveys.pop(name, None), Place(was.machine.manifests, was.machine.runtime)
         return begun.result() if begun and place == self._usual(name) else self._looked_at(name, place)
 
-    def _begun(self, name: str) -> Facts:
+    def since(self, name: str) -> float:
+        """When a node was asked what it tells next, by our own clock."""
+        return self.asked if name in self._facts else time.monotonic()
+
+    def _begun(self, name: str, *, surveys: bool) -> Facts:
         self[name].open()  # who can't be reached is tried once
-        if name in self._strangers:
+        if surveys and name in self._strangers:
             self._surveys[name] = self.pool.submit(self._looked_at, name, self._usual(name))
         return self._told(name)
 
@@ -80,6 +87,7 @@ class Machines:
         return self[name].survey(self.cluster.etcd.data_dir, place.manifests, place.runtime, name)
 
     def _usual(self, name: str) -> Place:
+        """As most are: who is not is surveyed again."""
         return Place(self._manifests(name) or Machine().manifests, CONTAINERD)
 
     def _manifests(self, name: str) -> str:

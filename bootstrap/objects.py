@@ -26,9 +26,9 @@ _RBAC = "rbac.authorization.k8s.io"
 # one row may be put at the same time.
 _ORDER = (
     ("Namespace", "CustomResourceDefinition"),
+    ("PriorityClass", "StorageClass", "RuntimeClass", "ServiceAccount", "ResourceQuota", "LimitRange"),
     (
-        *("PriorityClass", "StorageClass", "RuntimeClass", "ServiceAccount", "ClusterRole", "Role"),
-        *("ResourceQuota", "LimitRange", "NetworkPolicy", "ConfigMap", "Secret", "Service"),
+        *("ClusterRole", "Role", "NetworkPolicy", "ConfigMap", "Secret", "Service"),
         *("PersistentVolume", "PersistentVolumeClaim"),
     ),
     ("ClusterRoleBinding", "RoleBinding"),

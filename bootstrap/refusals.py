@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bootstrap import credentials, joining, state
@@ -39,17 +39,6 @@ def newer(facts: Mapping[str, Facts], store: Mapping[str, bytes], directory: Pat
             next="bring the newest here: bootstrap state export FILE there, bootstrap state import FILE here\n"
             f"if this is the newest there is: echo {newest.record.epoch} > {shlex.quote(str(directory / state.EPOCH))}",
             code=Code.LOCKED,
-        )
-
-
-def unknown(asked: Iterable[str], known: Collection[str], next: str = "") -> None:
-    """Problem (USAGE) when somebody names a node that the file does not."""
-    if missing := sorted(set(asked) - set(known)):
-        raise Problem(
-            f"cluster.yaml names no node {missing[0]}",
-            why=f"it names {', '.join(known)}",
-            next=next,
-            code=Code.USAGE,
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from bootstrap.errors import Code, Problem
 from bootstrap.spec.model import Cluster, Node
 
 NAME = "nodes.json"  # in the store
@@ -69,3 +70,14 @@ def _write(store: MutableMapping[str, bytes], wanted: Mapping[str, Mapping[str, 
     content = (json.dumps(wanted, sort_keys=True) + "\n").encode()
     if store.get(NAME) != content:
         store[NAME] = content
+
+
+def unknown(asked: Iterable[str], known: Collection[str], next: str = "") -> None:
+    """Problem (USAGE) when somebody names a node that the file does not."""
+    if missing := sorted(set(asked) - set(known)):
+        raise Problem(
+            f"cluster.yaml names no node {missing[0]}",
+            why=f"it names {', '.join(known)}",
+            next=next,
+            code=Code.USAGE,
+        )

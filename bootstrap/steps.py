@@ -87,7 +87,7 @@ class Steps:
             return None
         listed = (self.hosts.members or {}).get(name)
         soak = bool(set(turn.restart) & was.running.keys())
-        founds = self.hosts.members == {} and node.control_plane
+        founds = self.hosts.members == {} and node.control_plane and not cluster.addons  # which may need more
         if failure := self._healthy(
             node, turn.record.runs, learner=bool(listed and not listed.votes), founds=founds, soak=soak
         ):
@@ -143,7 +143,12 @@ class Steps:
     def _ready(self, name: str) -> str:
         probes = self.hosts.probes(self.hosts.nodes[name])
         probe = next(probe for probe in probes if probe.part == "kube-apiserver")
-        return health.lasting(self.hosts[name].dial, probe, seconds=self.wait, stopped=self._stopped)
+        return health.lasting(
+            self.hosts[name].dial,
+            probe,
+            seconds=self.wait,
+            stopped=lambda: self.hosts.asked_to_stop or self._stopped(),
+        )
 
     def _stopped(self) -> bool:
         self.lock.holds()

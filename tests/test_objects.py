@@ -289,7 +289,8 @@ def bare(kind: str, name: str = "a") -> Object:
 def test_what_others_need_goes_first_and_what_calls_into_the_cluster_last() -> None:
     groups = [
         {"Namespace", "CustomResourceDefinition"},
-        {"ServiceAccount", "ClusterRole", "ConfigMap", "Service"},
+        {"ServiceAccount", "LimitRange"},
+        {"ClusterRole", "ConfigMap", "Secret", "Service"},
         {"ClusterRoleBinding", "RoleBinding"},
         {"Deployment", "DaemonSet"},
         {"Certificate"},

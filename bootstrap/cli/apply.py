@@ -42,13 +42,16 @@ def command(
 
     if plan and (nodes or skip_phases):
         raise click.UsageError("A plan that was kept says itself which nodes and phases it is about.")
-    with asked(path, "apply") as opened:
+    kept = None
+    if plan:
         from bootstrap import saved
+
+        kept = saved.read(plan)
+    with asked(path, "apply", nodes=nodes, surveys=True) as opened:
         from bootstrap.cli.changing import Change, change, scope
 
         about = scope(nodes, skip_phases)
-        if plan:
-            kept = saved.read(plan)
+        if kept:
             about = scope(tuple(kept["nodes"] or ()), tuple(kept["skipPhases"]))
         return change(
             Change("apply", opened, timeout, wait, ask=not yes, scope=about, kept=plan, dry=dry_run, ignored=ignored)

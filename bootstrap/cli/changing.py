@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bootstrap import paths, planned, refusals, saved
+from bootstrap import paths, planned, saved
 from bootstrap.cli import output, passphrase, show
 from bootstrap.cli.interrupt import finishing
 from bootstrap.errors import Code, Problem
@@ -72,7 +72,6 @@ def scope(nodes: tuple[str, ...], held: tuple[str, ...]) -> Scope:
 
 def _look(asked: Change, session: Session) -> World:
     names = session.hosts.addresses.keys()
-    refusals.unknown((*asked.only, *(asked.back or ())), sorted(names), next="write an entry for it below nodes")
     return session.world(
         leaving=frozenset(names | session.hosts.former if asked.leaving is None else asked.leaving),
         only=frozenset(asked.only),

@@ -20,7 +20,7 @@ def command(nodes: tuple[str, ...], path: Path, form: str) -> int:
     and the cause in words, where it can be told. Nothing is written on any node. Exit code 0: all is well; 4: it is
     not; 5: none answers.
     """
-    from bootstrap import examine, redact, refusals
+    from bootstrap import examine, redact, roster
     from bootstrap.cli import output
     from bootstrap.errors import Code, Problem
     from bootstrap.machines import Opened
@@ -28,7 +28,7 @@ def command(nodes: tuple[str, ...], path: Path, form: str) -> int:
 
     with Opened(path) as opened, Session(opened) as session:
         known = [node.name for node in session.cluster.nodes]
-        refusals.unknown(nodes, known)
+        roster.unknown(nodes, known)
         secrets = redact.secrets(session.store)
         found = examine.look(session, nodes or known)
     if form != "text":

@@ -51,7 +51,7 @@ def pull(path: Path, nodes: tuple[str, ...]) -> int:
     Nothing else is changed: the images are the runtime's cache, and what is there is not pulled again. Exit code 0: all
     is there; 4: some nodes lack some; 5: no node can be reached.
     """
-    from bootstrap import pulling, refusals
+    from bootstrap import pulling, roster
     from bootstrap.cli import output
     from bootstrap.errors import Code
     from bootstrap.machines import Opened
@@ -60,7 +60,7 @@ def pull(path: Path, nodes: tuple[str, ...]) -> int:
     progress = output.Progress("bootstrap images pull")
     with Opened(path) as opened, Session(opened, progress.report) as session:
         known = [node.name for node in session.cluster.nodes]
-        refusals.unknown(nodes, known, next="bootstrap images list")
+        roster.unknown(nodes, known, next="bootstrap images list")
         with progress.shown():
             failed = pulling.pull(session.hosts, nodes or known)
         for problem in failed.values():

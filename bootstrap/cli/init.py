@@ -27,7 +27,7 @@ def command(path: Path, timeout: float, wait: float, skip_phases: tuple[str, ...
     from bootstrap.cli.opening import asked
     from bootstrap.cli.output import note
 
-    with asked(path, "init") as opened:
+    with asked(path, "init", surveys=True) as opened:
         from bootstrap.cli.changing import Change, change, scope
 
         status = change(Change("init", opened, timeout, wait, scope=scope((), skip_phases), ignored=ignored))

@@ -22,7 +22,7 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, ign
     """
     from bootstrap.cli.opening import asked
 
-    with asked(path, "join") as opened:
+    with asked(path, "join", nodes=nodes, surveys=True) as opened:
         from bootstrap.cli.changing import Change, change
 
         return change(Change("join", opened, timeout, wait, only=nodes, ignored=ignored))

@@ -36,6 +36,7 @@ class Voice:
     log: Log | None = None
     console: Console | None = None  # while a live view is shown
     live: Live | None = None  # that view
+    screen: threading.RLock = field(default_factory=threading.RLock)  # of who begins the view, or asks somebody
     warned: set[Finding] = field(default_factory=set)  # of what people have been warned already
 
 
@@ -156,15 +157,16 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No live view meanwhile: it would draw over what somebody is asked."""
-    if (live := VOICE.live) is None:
-        yield
-        return
-    live.stop()
-    try:
-        yield
-    finally:
-        live.start()
+    """No live view meanwhile, nor does one begin: it would draw over what somebody is asked."""
+    with VOICE.screen:
+        if (live := VOICE.live) is None:
+            yield
+            return
+        live.stop()
+        try:
+            yield
+        finally:
+            live.start()
 
 
 class Progress:
@@ -219,7 +221,11 @@ class Progress:
 
         VOICE.console = console
         try:
-            with Live(get_renderable=view, console=console, refresh_per_second=8, transient=True) as VOICE.live:
-                yield
+            with VOICE.screen:
+                VOICE.live = Live(get_renderable=view, console=console, refresh_per_second=8, transient=True)
+                VOICE.live.start()
+            yield
         finally:
+            if VOICE.live:
+                VOICE.live.stop()
             VOICE.console = VOICE.live = None

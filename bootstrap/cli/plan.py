@@ -35,7 +35,7 @@ def command(path: Path, form: str, nodes: tuple[str, ...], skip_phases: tuple[st
     from bootstrap.errors import Code
 
     progress = output.Progress("bootstrap plan")
-    with asked(path) as opened:
+    with asked(path, nodes=nodes) as opened:
         from bootstrap import planned, saved
         from bootstrap.cli import show
         from bootstrap.cli.changing import scope, warn_unreachable

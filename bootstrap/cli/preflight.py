@@ -29,7 +29,7 @@ def command(path: Path, form: str, ignored: tuple[str, ...]) -> int:
     from bootstrap.errors import Code
 
     progress = output.Progress("bootstrap preflight")
-    with asked(path) as opened:
+    with asked(path, surveys=True) as opened:
         from bootstrap.workflow import Session
 
         with Session(opened, progress.report, ignored=ignored) as session, progress.shown():

@@ -22,7 +22,7 @@ def command(nodes: tuple[str, ...], path: Path, timeout: float, wait: float, *, 
     """
     from bootstrap.cli.opening import asked
 
-    with asked(path, "rollback") as opened:
+    with asked(path, "rollback", nodes=nodes) as opened:
         from bootstrap.cli.changing import Change, change
 
         return change(Change("rollback", opened, timeout, wait, ask=not yes, back=nodes))

@@ -33,7 +33,7 @@ unit_words() { # the command line of the unit, one word a line, its variables re
 	{
 		property Environment | # NAME=value "OTHER=two words"
 			awk -F '"' '{ for (i = 1; i <= NF; i++) { if (i % 2) gsub(" ", "\n", $i); print $i } }'
-		property EnvironmentFiles | sed 's/ (ignore_errors=[a-z]*)$//' |
+		property 'EnvironmentFiles\{0,1\}' | sed 's/ (ignore_errors=[a-z]*)$//' |
 			while IFS= read -r file; do [ -r "$file" ] && sed "s/=[\"']\(.*\)[\"']\$/=\1/" "$file"; done
 		echo --
 		# "{ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $ARGS ; ignore_errors=… }"

@@ -103,6 +103,7 @@ done | sort -u
 	done | sort -u
 
 # The runtime: whether it listens, its images, and what of its configuration pods depend on
+has ctr || { has containerd && say containerd "$(containerd --version 2>/dev/null | cut -d ' ' -f 3)"; }
 listening() { sed -n 's#^.* 00010000 .* \(/.*\)$#\1#p' /proc/net/unix | sed 's#^/var/run/#/run/#' | grep -qxF "$socket"; }
 if [ -n "$socket" ] && listening; then
 	say listens yes

@@ -24,7 +24,6 @@ umask 077
 ours=/var/lib/bootstrap
 turn=$ours/turn
 network=^/etc/cni/ # outlives the pods: without it a runtime can't take their networks down
-units=^/etc/systemd/
 tab=$(printf '\t')
 
 fail() { # CODE WORDS…: 1 by content, 2 the node moved since the plan, 3 the node's own fault, 4 by an older epoch
@@ -228,21 +227,15 @@ routes() { # stop|start: those to the pods of other nodes
 
 swap() { # 4: renames only, manifests last, since the moves come in that order
 	moves put | cut -f 2 | while IFS= read -r staged; do [ -e "$staged" ] && printf '%s\n' "$staged"; done | flush
-	rename "$units"
-	moves put | grep -q "$units" && systemctl daemon-reload & # it takes as long as all the others: beside them
-	rename -v "$units"
-	drop -v "$network"
-	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
-	wait
-	moves drop | grep -q "$units" && systemctl daemon-reload
-}
-
-rename() { # the files that grep lets through
-	moves put | grep "$@" | while IFS=$tab read -r path staged _; do
+	moves put | while IFS=$tab read -r path staged _; do
 		[ -e "$staged" ] || continue
 		mv -f "$staged" "$path" || { printf '%s\n' "$path" && break; }
 	done >"$turn/stuck"
 	[ -s "$turn/stuck" ] && fail 3 "can't replace $(cat "$turn/stuck")"
+	drop -v "$network"
+	{ moves put && moves drop; } | grep -q '^/etc/systemd/' && systemctl daemon-reload & # beside the flush
+	{ moves put && moves drop; } | cut -f 1 | sed 's#/[^/]*$##' | sort -u | flush
+	wait
 }
 
 drop() { # what grep lets through; an original is kept until the turn settles, since a swap back puts ours over it
