@@ -131,8 +131,10 @@ def test_applying_what_is_there_already_writes_nothing_anywhere(cluster: Desk) -
 def test_a_bad_flag_is_swapped_back_on_the_first_node_and_the_others_are_untouched(cluster: Desk) -> None:
     until(cluster.nothing_left)
     before = written(cluster)
+    serving = cluster.tree().get("apiServer", {})
+    wrong = {"extraArgs": [*serving.get("extraArgs", ()), {"name": "no-such-flag", "value": "1"}]}
     with cluster.described():
-        cluster.describe(apiServer={"extraArgs": [{"name": "no-such-flag", "value": "1"}]})
+        cluster.describe(apiServer=serving | wrong)
         failed = cluster.bootstrap("apply", "--yes")
     assert failed.status == 1, failed
     assert "kube-apiserver does not know the flag --no-such-flag" in failed.err

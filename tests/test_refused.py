@@ -33,11 +33,13 @@ def fresh(node: Lab, tmp_path: Path) -> Desk:
 def cluster(node: Lab, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Founded; what comes after this leaves it alone."""
     here = desk(node, tmp_path_factory.mktemp("refused"))
-    begun = here.start("init", log=here.directory / "log")
-    until((here.state / "pki/ca.key").exists)
+    begun = here.start("init", log=here.directory / "log", changed=here.pausing("bootstrap.workflow:Session.run"))
+    until(here.paused.exists)
     begun.kill()
     begun.wait()
-    # However far it came meanwhile: this is what is there after the authorities, and before who they sign for.
+    here.paused.unlink()
+    assert (here.state / "pki/ca.key").exists()
+    # This is what is there after the authorities, and before who they sign for.
     shutil.rmtree(here.state / "nodes", ignore_errors=True)
     for name in ("admin.conf", "super-admin.conf"):
         (here.state / name).unlink(missing_ok=True)
