@@ -13,7 +13,7 @@ from bootstrap import credentials, tunnel
 from bootstrap.etcd import Etcd
 from bootstrap.state import Store
 from tests.clients import clients
-from tests.cluster import Desk, nodes_of_its_own, pod, record, running, until
+from tests.cluster import LEASED, Desk, nodes_of_its_own, pod, record, running, until
 
 pytestmark = pytest.mark.lab
 
@@ -106,13 +106,18 @@ def test_no_request_of_a_client_that_retries_fails_while_the_control_plane_chang
     until(cluster.nothing_left)
 
 
-def written(cluster: Desk) -> dict[str, object]:
-    """What would differ if a run wrote anything: times of files on the nodes, processes, versions of objects."""
+def written(cluster: Desk, *, locked: bool = False) -> dict[str, object]:
+    """What would differ if a run wrote anything: times of files on the nodes, processes, versions of objects.
+
+    A run that is `locked` raises the epoch on every node. What has a lease may have been started again by itself.
+    """
     places = "/etc/kubernetes /etc/systemd /etc/cni /etc/sysctl.d /etc/modules-load.d /var/lib/bootstrap"
+    which = "-type f ! -name epoch" if locked else ""
     found: dict[str, object] = {}
     for name in FOUR:
         node = cluster.lab.node(name)
-        found[name] = node.shell(f"find {places} -printf '%p %T@ %C@\\n' | sort"), running(node)
+        processes = {part: pid for part, pid in running(node).items() if part not in LEASED}
+        found[name] = node.shell(f"find {places} {which} -printf '%p %T@ %C@\\n' | sort"), processes
     listed = cluster.get("configmaps,daemonsets,deployments,serviceaccounts,services", "-n", "kube-system")["items"]
     specs = {(each["kind"], each["metadata"]["name"]): each["metadata"].get("generation", 0) for each in listed}
     versions = {
@@ -130,7 +135,7 @@ def test_applying_what_is_there_already_writes_nothing_anywhere(cluster: Desk) -
 
 def test_a_bad_flag_is_swapped_back_on_the_first_node_and_the_others_are_untouched(cluster: Desk) -> None:
     until(cluster.nothing_left)
-    before = written(cluster)
+    before = written(cluster, locked=True)
     serving = cluster.tree().get("apiServer", {})
     wrong = {"extraArgs": [*serving.get("extraArgs", ()), {"name": "no-such-flag", "value": "1"}]}
     with cluster.described():
@@ -141,19 +146,19 @@ def test_a_bad_flag_is_swapped_back_on_the_first_node_and_the_others_are_untouch
     (turned,) = {line.partition("] ")[0] for line in failed.err.splitlines() if "] swapped back to what it had" in line}
     name = turned.rpartition("[")[2]
     until(cluster.nothing_left)
-    after = written(cluster)
+    after = written(cluster, locked=True)
     assert {each for each in FOUR if after[each] != before[each]} == {name}
     until(lambda: healthy(cluster))
 
 
 def test_a_kept_plan_for_one_node_changes_that_node_alone(cluster: Desk, tmp_path: Path) -> None:
     until(cluster.nothing_left)
-    before, kept = written(cluster), str(tmp_path / "kept.plan")
+    before, kept = written(cluster, locked=True), str(tmp_path / "kept.plan")
     with cluster.described():
         cluster.describe(controllerManager={"extraArgs": [{"name": "v", "value": "1"}]})
         assert cluster.bootstrap("plan", "--nodes", "cp2", "--out", kept).status == 2
         cluster.done("apply", kept, "--yes")
-        after = written(cluster)
+        after = written(cluster, locked=True)
         assert {each for each in FOUR if after[each] != before[each]} == {"cp2"}
         assert cluster.bootstrap("verify").status == 0
         left = {step["node"] for wave in cluster.plan()["waves"] for step in wave if step["step"] == "turn"}
