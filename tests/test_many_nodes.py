@@ -160,7 +160,11 @@ def test_a_kept_plan_for_one_node_changes_that_node_alone(cluster: Desk, tmp_pat
         cluster.done("apply", kept, "--yes")
         after = written(cluster, locked=True)
         assert {each for each in FOUR if after[each] != before[each]} == {"cp2"}
-        assert cluster.bootstrap("verify").status == 0
+        told = cluster.bootstrap("verify")
+        asks = "cluster.yaml: asks for another /etc/kubernetes/manifests/kube-controller-manager.yaml"
+        assert [line for line in told.out.splitlines() if asks in line] == [
+            f"{name}: {asks}" for name in ("cp1", "cp3")
+        ]
         left = {step["node"] for wave in cluster.plan()["waves"] for step in wave if step["step"] == "turn"}
         assert left == {"cp1", "cp3"}
     cluster.done("apply", "--yes", "--nodes", "cp2")
