@@ -74,24 +74,30 @@ def _expire(hosts: Hosts, node: str, address: str) -> None:
 
 def housed(kube: Kube, stopped: Callable[[], bool]) -> None:
     """Returns once there are the namespaces that ours are in: a new API server makes them by itself."""
-    deadline = time.monotonic() + REGISTERED
-    while any(kube.get(f"/api/v1/namespaces/{name}") is None for name in (SYSTEM, PUBLIC)):
-        if time.monotonic() > deadline or stopped():
-            raise Problem(
-                f"the API server did not make its namespaces {SYSTEM} and {PUBLIC} in {REGISTERED:.0f} s",
-                next="run the same command again: it goes on where this one ended",
-            )
-        time.sleep(0.1)
+
+    def missing() -> list[str]:
+        return [name for name in (SYSTEM, PUBLIC) if kube.get(f"/api/v1/namespaces/{name}") is None]
+
+    if late := _awaited(missing, stopped):
+        raise Problem(
+            f"the API server did not make its namespaces in {REGISTERED:.0f} s: {', '.join(late)}",
+            next="run the same command again: it goes on where this one ended",
+        )
 
 
 def registered(kube: Kube, nodes: frozenset[str], stopped: Callable[[], bool]) -> None:
     """Returns once the API knows these nodes: an object put before its kubelet's would keep the taints away."""
+    if late := _awaited(lambda: sorted(nodes - kube.nodes().keys()), stopped):
+        raise Problem(
+            f"{', '.join(late)} did not register with the API in {REGISTERED:.0f} s",
+            why="the kubelet does that by itself once the API server answers",
+            next=f"on {late[0]}: journalctl -u kubelet -n 50",
+        )
+
+
+def _awaited(missing: Callable[[], list[str]], stopped: Callable[[], bool]) -> list[str]:
+    """What is missing still when time is up, or somebody stops us."""
     deadline = time.monotonic() + REGISTERED
-    while missing := sorted(nodes - kube.nodes().keys()):
-        if time.monotonic() > deadline or stopped():
-            raise Problem(
-                f"{', '.join(missing)} did not register with the API in {REGISTERED:.0f} s",
-                why="the kubelet does that by itself once the API server answers",
-                next=f"on {missing[0]}: journalctl -u kubelet -n 50",
-            )
+    while (late := missing()) and time.monotonic() <= deadline and not stopped():
         time.sleep(0.1)
+    return late
